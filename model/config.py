@@ -1,0 +1,93 @@
+"""The network's geometry as typed settings (DESIGN section 4 gives the published presets)."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data.recipe import Strict
+
+
+class TilingSettings(Strict):
+    """How an image becomes tiles: candidates i x j with 1 <= i*j <= max_tiles, plus a thumbnail when tiles != 1."""
+
+    tile_size: int = Field(default=448, ge=16, description="pixels")
+    max_tiles: int = Field(default=12, ge=1, le=64)
+    strategy: Literal["aspect", "area"] = "area"
+    thumbnail: bool = True
+
+
+class SiglipSettings(Strict):
+    """SigLIP tower (default: so400m/14 at 448)."""
+
+    hidden_size: int = 1152
+    intermediate_size: int = 4304
+    num_layers: int = 27
+    num_heads: int = 16
+    patch_size: int = 14
+
+
+class ConvNextSettings(Strict):
+    """ConvNeXt tower (default: XXLarge at 512); the tile is resized to `image_size`, stride is 4 * 2**(stages-1)."""
+
+    depths: tuple[int, ...] = (3, 4, 30, 3)
+    dims: tuple[int, ...] = (384, 768, 1536, 3072)
+    image_size: int = 512
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the last stage."""
+        return 4 * 2 ** (len(self.depths) - 1)
+
+
+class LanguageSettings(Strict):
+    """Qwen2.5 decoder (default: 0.5B)."""
+
+    hidden_size: int = 896
+    intermediate_size: int = 4864
+    num_layers: int = 24
+    num_heads: int = 14
+    num_kv_heads: int = 2
+    rope_theta: float = 1_000_000.0
+    max_positions: int = 32768
+    tie_embeddings: bool = True
+
+
+class TokenizerSettings(Strict):
+    """`path` names a published tokenizer; without it a byte-level BPE is trained on the run's own text."""
+
+    path: str | None = None
+    vocab_size: int = Field(default=1024, ge=300)
+
+
+class ModelSettings(Strict):
+    """The whole network. Tokens per tile = (tile_size / patch_size / 2) ** 2 after the PixelShuffle by one half."""
+
+    tiling: TilingSettings = TilingSettings()
+    siglip: SiglipSettings = SiglipSettings()
+    convnext: ConvNextSettings | None = None
+    language: LanguageSettings = LanguageSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    system_prompt: str = "You are a helpful assistant."
+
+    @property
+    def grid(self) -> int:
+        """Side of the token grid of one tile after PixelShuffle."""
+        return self.tiling.tile_size // self.siglip.patch_size // 2
+
+    @property
+    def tokens_per_tile(self) -> int:
+        """Image tokens that one tile becomes (256 for the published geometry)."""
+        return self.grid**2
+
+    @model_validator(mode="after")
+    def _grids_agree(self) -> "ModelSettings":
+        if self.tiling.tile_size % (2 * self.siglip.patch_size):
+            raise ValueError("tiling.tile_size must be a multiple of 2 * siglip.patch_size")
+        if self.convnext and self.convnext.image_size != self.grid * self.convnext.stride:
+            raise ValueError(
+                f"convnext.image_size must be {self.grid * self.convnext.stride} so that its grid is "
+                f"{self.grid}x{self.grid} like SigLIP's after PixelShuffle"
+            )
+        if self.language.hidden_size % self.language.num_heads:
+            raise ValueError("language.hidden_size must be a multiple of language.num_heads")
+        return self

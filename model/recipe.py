@@ -1,0 +1,72 @@
+"""The whole recipe: data, model, three stages, evaluation, in one YAML file."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data.recipe import DataSettings, Strict, recipe_document, validated
+from model.config import ModelSettings
+
+STAGES: tuple[str, ...] = ("stage_1", "stage_1_5", "stage_2")
+Part = Literal["connector", "vision", "language"]
+
+
+class StageSettings(Strict):
+    """One training stage."""
+
+    trainable: tuple[Part, ...] = ("connector", "vision", "language")
+    capacity: int = Field(default=16384, ge=64, description="tokens per pack")
+    max_tiles_per_pack: int | None = Field(default=None, ge=1)
+    packing: Literal["balanced", "best_fit", "first_fit", "reference"] = "balanced"
+    packs_per_step: int = Field(default=1, ge=1, description="global batch in packs, over all ranks")
+    epochs: int = Field(default=1, ge=1)
+    learning_rate: float = Field(gt=0, le=1)
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = Field(default=0.05, ge=0)
+    grad_clip: float = Field(default=1.0, gt=0)
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    precision: Literal["fp32", "bf16"] = "bf16"
+    loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
+    checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
+    keep_checkpoints: int = Field(default=2, ge=1)
+
+
+class EvaluationSettings(Strict):
+    """Held-out questions; `max_samples` caps each source per stage, the last stage always takes all."""
+
+    max_samples_early_stages: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    max_new_tokens: int = Field(default=32, ge=1)
+
+
+class Recipe(Strict):
+    """Everything that determines a run besides the code and the source packages."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = Field(ge=0)
+    data: DataSettings
+    model: ModelSettings
+    stages: dict[str, StageSettings]
+    evaluation: EvaluationSettings = EvaluationSettings()
+    processes: int = Field(default=1, ge=1, description="torchrun processes per node")
+    sha256: str = ""
+
+    @model_validator(mode="after")
+    def _three_stages(self) -> "Recipe":
+        if tuple(self.stages) != STAGES:
+            raise ValueError(f"stages must be exactly {list(STAGES)} in this order")
+        return self
+
+    @model_validator(mode="after")
+    def _divisible_batches(self) -> "Recipe":
+        for name, stage in self.stages.items():
+            if stage.packs_per_step % self.processes:
+                raise ValueError(f"stages.{name}.packs_per_step must be a multiple of processes ({self.processes})")
+        return self
+
+
+def load_recipe(uri: str, sha256: str = "") -> Recipe:
+    """The validated recipe; `AerieError` names file and key of each mistake."""
+    document, actual = recipe_document(uri, sha256)
+    document.pop("sha256", None)
+    return validated(Recipe, {**document, "sha256": actual}, uri)
