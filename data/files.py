@@ -1,7 +1,7 @@
 """Whole-file reads and atomic writes on local folders and s3:// buckets."""
 
 import os
-import tempfile
+import uuid
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,15 +51,16 @@ def write_bytes(uri: str, payload: bytes) -> None:
         return
     target = Path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    # A plain name and open() keep the umask's permissions, which mkstemp would narrow to the owner.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("wb") as stream:
             stream.write(payload)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

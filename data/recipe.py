@@ -145,7 +145,9 @@ def recipe_document(uri: str, sha256: str = "") -> tuple[dict[str, Any], str]:
     payload = read_bytes(uri)
     actual = hashlib.sha256(payload).hexdigest()
     if sha256 and actual != sha256:
-        raise AerieError(f"recipe {uri} has sha256 {actual[:12]}…, the run expects {sha256[:12]}…: it changed meanwhile")
+        raise AerieError(
+            f"recipe {uri} has sha256 {actual[:12]}…, the run expects {sha256[:12]}…: it changed meanwhile"
+        )
     try:
         document = yaml.safe_load(payload)
     except yaml.YAMLError as error:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, get_args, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -85,9 +85,7 @@ class Sample:
             "sample_id": self.sample_id,
             "source": self.source,
             "category": self.category,
-            "images": [
-                {"bytes": i.bytes, "path": i.path, "width": i.width, "height": i.height} for i in self.images
-            ],
+            "images": [{"bytes": i.bytes, "path": i.path, "width": i.width, "height": i.height} for i in self.images],
             "conversations": [{"role": t.role, "content": t.content} for t in self.conversations],
             "meta": json.dumps(self.meta, sort_keys=True, ensure_ascii=False),
         }

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import AerieError
-from data.files import join, read_bytes, write_bytes, exists
+from data.files import exists, join, read_bytes, write_bytes
 from data.ledger import StepCount, check_closed
 from data.schema import SAMPLE_SCHEMA, Sample, samples_to_table, table_to_samples
 
@@ -133,9 +133,7 @@ class ShardWriter:
         payload = sink.getvalue()
         path = f"shard-{len(self.shards):05d}.parquet"
         write_bytes(join(self.folder, path), payload)
-        self.shards.append(
-            Shard(path=path, rows=rows, bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
-        )
+        self.shards.append(Shard(path=path, rows=rows, bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest()))
 
 
 def attach(folder: str, path: str, payload: bytes) -> dict[str, str]:

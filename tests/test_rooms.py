@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {"data": set(), "model": {"data"}, "components": {"data", "model"}, "pipelines": {"components", "data", "model"}}
+ROOMS = {
+    "data": set(),
+    "model": {"data"},
+    "components": {"data", "model"},
+    "pipelines": {"components", "data", "model"},
+}
 PIPELINES_MAY_USE = {"model.recipe", "data.errors", "data.recipe", "data.files"}
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
@@ -47,7 +52,9 @@ def test_imports_go_one_way(path):
         if target in ROOMS and target != room:
             assert target in ROOMS[room], f"{relative(path)}:{node.lineno}: {room} may not import {module}"
         if room == "pipelines" and target in {"data", "model"}:
-            assert module in PIPELINES_MAY_USE, f"{relative(path)}:{node.lineno}: pipelines reach {module} by a component"
+            assert module in PIPELINES_MAY_USE, (
+                f"{relative(path)}:{node.lineno}: pipelines reach {module} by a component"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
@@ -65,7 +72,9 @@ def test_data_imports_torch_lazily_and_only_in_curation(path):
         if module.split(".")[0] in torch_like:
             assert relative(path).startswith(TORCH_DOORS_IN_DATA), f"{relative(path)}:{node.lineno}: {module}"
     for module, node in top_level_imports(tree):
-        assert module.split(".")[0] not in torch_like, f"{relative(path)}:{node.lineno}: import {module} inside the function"
+        assert module.split(".")[0] not in torch_like, (
+            f"{relative(path)}:{node.lineno}: import {module} inside the function"
+        )
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if relative(p).startswith("components/")], ids=relative)

@@ -1,0 +1,51 @@
+"""A recipe's mistakes are named by file and key."""
+
+import pytest
+import yaml
+
+from data.errors import AerieError
+from data.recipe import load_data_recipe
+
+GOOD = {"name": "t", "seed": 1, "data": {"sources": [{"name": "digits"}]}, "model": {}}
+
+
+def written(tmp_path, document):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return str(path)
+
+
+def test_a_good_recipe_loads_and_carries_its_hash(tmp_path):
+    recipe = load_data_recipe(written(tmp_path, GOOD))
+    assert recipe.data.source("digits").max_samples is None
+    assert len(recipe.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"sources": []}, "data.sources"),
+        ({"sources": [{"name": "a"}, {"name": "a"}]}, "listed twice"),
+        ({"sources": [{"name": "a"}], "gaet": {}}, r"data\.gaet: .*unknown key"),
+        ({"sources": [{"name": "a"}], "gate": {"flag_above": 2}}, r"data\.gate\.flag_above"),
+        ({"sources": [{"name": "a"}], "gate": {"flag_above": 0.9, "reject_above": 0.5}}, "must not exceed"),
+        ({"sources": [{"name": "a"}], "selection": {"categories": {"memes": {}}}}, "unknown categories"),
+    ],
+)
+def test_bad_values_name_their_key(tmp_path, data, message):
+    with pytest.raises(AerieError, match=message):
+        load_data_recipe(written(tmp_path, {**GOOD, "data": data}))
+
+
+def test_a_missing_file_and_bad_yaml_are_named(tmp_path):
+    with pytest.raises(AerieError, match="file not found"):
+        load_data_recipe(str(tmp_path / "none.yaml"))
+    with pytest.raises(AerieError, match="not valid YAML"):
+        load_data_recipe(written(tmp_path, "a: [1"))
+    with pytest.raises(AerieError, match="must be a mapping"):
+        load_data_recipe(written(tmp_path, "- 1"))
+
+
+def test_a_recipe_that_changed_meanwhile_is_refused(tmp_path):
+    with pytest.raises(AerieError, match="changed meanwhile"):
+        load_data_recipe(written(tmp_path, GOOD), sha256="0" * 64)
