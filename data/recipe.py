@@ -106,6 +106,7 @@ class DataSettings(Strict):
     """The `data` part of a recipe."""
 
     sources: tuple[SourceUse, ...] = Field(min_length=1)
+    cards: str | None = Field(default=None, description="extra folder of source cards, relative to the recipe file")
     rows_per_shard: int = Field(default=2048, ge=1)
     embedding: EmbeddingSettings = EmbeddingSettings()
     gate: GateSettings = GateSettings()

@@ -160,6 +160,15 @@ def commit(folder: str, manifest: Manifest) -> Manifest:
     return manifest
 
 
+def parquet_table(payload: bytes, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file in memory as a table.
+
+    Read in the calling thread: with pyarrow's own threads (and its read-ahead) a process that exits soon after
+    now and then aborts, "terminate called without an active exception" (https://github.com/apache/arrow/issues/34314).
+    """
+    return pq.read_table(pa.BufferReader(payload), columns=columns, use_threads=False, pre_buffer=False)
+
+
 def read_tables(folder: str, manifest: Manifest, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The shards' tables in order; a missing, truncated or changed shard raises `AerieError` that names it."""
     for shard in manifest.shards:
@@ -172,7 +181,7 @@ def read_tables(folder: str, manifest: Manifest, columns: list[str] | None = Non
                 f"shard {uri} is truncated or changed ({len(payload)} bytes, manifest says {shard.bytes}); "
                 f"run step {manifest.step!r} again"
             )
-        yield pq.read_table(io.BytesIO(payload), columns=columns)
+        yield parquet_table(payload, columns)
 
 
 def read_samples(folder: str, manifest: Manifest | None = None) -> Iterator[Sample]:

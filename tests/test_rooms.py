@@ -12,7 +12,7 @@ ROOMS = {
     "components": {"data", "model"},
     "pipelines": {"components", "data", "model"},
 }
-PIPELINES_MAY_USE = {"model.recipe", "data.errors", "data.recipe", "data.files"}
+PIPELINES_MAY_USE = {"model.recipe", "model.training.cost", "data.errors", "data.recipe", "data.files"}
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 DOORS = {

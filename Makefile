@@ -1,0 +1,50 @@
+# Works with GNU make and BSD make; recipes are plain POSIX sh.
+# `make run` and `make test` set everything up by themselves; PYTHON=python3.12 chooses another interpreter.
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+UV_VERSION = 0.13.9
+CPU_THREADS = OMP_NUM_THREADS=1
+
+.PHONY: help run test lint lock setup clean
+
+help:
+	@echo "make run    install (once), run the whole pipeline on the bundled data, show the result"
+	@echo "make test   install (once), run all tests"
+	@echo "make lint   formatting, lint and types"
+	@echo "make lock   resolve requirements.lock anew from pyproject.toml"
+	@echo "make clean  remove the environment and all generated files but artifacts/"
+
+run: $(STAMP)
+	$(BIN)/aerie run
+
+test: $(STAMP)
+	$(CPU_THREADS) $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(STAMP)
+
+# The stamp is newer than the lock and the project file exactly when the environment agrees with them.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "Aerie needs Python 3.11, 3.12 or 3.13, found: `$(PYTHON) --version 2>&1`."; \
+	  echo "Install one and name it: make PYTHON=python3.12 run"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python can't create virtual environments."; \
+	  echo "On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
+	@touch $(STAMP)
+
+lock: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

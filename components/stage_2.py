@@ -1,0 +1,32 @@
+"""Stage 2: everything trains on the selected, balanced subset."""
+
+from kfp import dsl
+
+from components.images import MODEL_IMAGE
+
+
+@dsl.component(base_image=MODEL_IMAGE, install_kfp_package=False)
+def stage_2(
+    recipe_uri: str,
+    recipe_sha256: str,
+    storage_uri: str,
+    run_id: str,
+    packing_sha256: str,
+    formatting_sha256: str,
+    tokenizer_sha256: str,
+    parent_sha256: str,
+    metrics: dsl.Output[dsl.Metrics],
+    manifest: dsl.Output[dsl.Model],
+) -> str:
+    """Train stage 2 from stage 1.5's checkpoint."""
+    from model.training.run import train_stage
+
+    from components.door import open_door
+
+    with open_door("stage_2", storage_uri, run_id) as door:
+        packing = door.upstream("packing/stage_2", packing_sha256)
+        formatting = door.upstream("formatting", formatting_sha256)
+        tokenizer = door.upstream("tokenizer", tokenizer_sha256)
+        parent = door.upstream("stage_1_5", parent_sha256)
+        done = train_stage(recipe_uri, recipe_sha256, "stage_2", packing, formatting, tokenizer, parent, door.out)
+        return door.finish(done, metrics, manifest)

@@ -1,0 +1,26 @@
+"""The tokenizer of the run."""
+
+from kfp import dsl
+
+from components.images import MODEL_IMAGE
+
+
+@dsl.component(base_image=MODEL_IMAGE, install_kfp_package=False)
+def tokenizer(
+    recipe_uri: str,
+    recipe_sha256: str,
+    storage_uri: str,
+    run_id: str,
+    formatting_sha256: str,
+    metrics: dsl.Output[dsl.Metrics],
+    manifest: dsl.Output[dsl.Dataset],
+) -> str:
+    """Train the byte-level BPE on the run's own text, or take the published one that the recipe names."""
+    from model.steps import train_tokenizer
+
+    from components.door import open_door
+
+    with open_door("tokenizer", storage_uri, run_id) as door:
+        formatting = door.upstream("formatting", formatting_sha256)
+        done = train_tokenizer(recipe_uri, recipe_sha256, formatting, door.out)
+        return door.finish(done, metrics, manifest)

@@ -1,0 +1,1 @@
+"""Data strategy: embedding, gate, filters, selection, augmentation, formatting."""

@@ -1,0 +1,1 @@
+"""Source cards, one adapter per raw format, and the sourcing step."""

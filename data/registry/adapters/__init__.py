@@ -1,0 +1,1 @@
+"""One module per raw format; each offers `read` and `identity` (see `data.registry.rows`)."""

@@ -1,0 +1,129 @@
+"""The evaluation step: a checkpoint answers the held-out questions; predictions and scores are stored."""
+
+import json
+
+from data.errors import AerieError
+from data.ledger import Tally
+from data.storage import (
+    Manifest,
+    attach,
+    commit,
+    committed,
+    fingerprint,
+    read_manifest,
+    read_samples,
+)
+from model.evaluation.baselines import MajorityBaseline
+from model.evaluation.predict import Answerer
+from model.evaluation.predictions import Prediction, predictions_parquet
+from model.evaluation.questions import Question, capped, heldout_samples, sample_questions
+from model.evaluation.scores import scores_document
+from model.recipe import STAGES, Recipe, load_recipe
+
+VERSION = 1
+CAP_REASON = "early_stage_cap"
+
+
+def evaluate_checkpoint(
+    recipe_uri: str,
+    recipe_sha256: str,
+    stage: str,
+    checkpoint_uri: str,
+    formatting_uri: str,
+    tokenizer_uri: str,
+    out_uri: str,
+) -> Manifest:
+    """Ask a stage's checkpoint every held-out question (early stages: a seeded sample of each source).
+
+    Attachments: `predictions` (Parquet of `PREDICTION_SCHEMA`) and `scores` (JSON). The ledger counts questions.
+    After the last stage every question about an image is asked once more with its images blanked.
+    """
+    recipe = load_recipe(recipe_uri, recipe_sha256)
+    if stage not in STAGES:
+        raise AerieError(f"unknown stage {stage!r}; choose from {list(STAGES)}")
+    last = stage == STAGES[-1]
+    cap = None if last else recipe.evaluation.max_samples_early_stages
+    checkpoint, formatted = read_manifest(checkpoint_uri), read_manifest(formatting_uri)
+    lineage = {
+        stage: checkpoint.sha256(),
+        "formatting": formatted.sha256(),
+        "tokenizer": read_manifest(tokenizer_uri).sha256(),
+    }
+    mark = fingerprint(
+        step=f"evaluation/{stage}",
+        version=VERSION,
+        cap=cap,
+        blind=last,
+        max_new_tokens=recipe.evaluation.max_new_tokens,
+        seed=recipe.seed,
+        inputs=lineage,
+    )
+    if (done := committed(out_uri, mark)) is not None:
+        return done
+    questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
+    majority = MajorityBaseline().learn(
+        sample for sample in read_samples(formatting_uri, formatted) if sample.meta.get("stages")
+    )
+    answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
+    predictions = []
+    for blind in (False, True) if last else (False,):
+        asked = [question for question in questions if question.images or not blind]
+        outputs = answerer.answers(asked, blind=blind, label=f"evaluation {stage}{' blind' if blind else ''}")
+        predictions += [
+            _prediction(question, output, majority, blind, checkpoint.sha256())
+            for question, output in zip(asked, outputs, strict=True)
+        ]
+    document = scores_document(stage, checkpoint.sha256(), predictions, cap)
+    return commit(
+        out_uri,
+        Manifest(
+            step=f"evaluation/{stage}",
+            fingerprint=mark,
+            recipe_sha256=recipe.sha256,
+            rows=len(predictions),
+            shards=(),
+            counts=tally.counts(),
+            lineage=lineage,
+            attachments={
+                "predictions": attach(out_uri, "predictions.parquet", predictions_parquet(predictions)),
+                "scores": attach(out_uri, "scores.json", json.dumps(document, indent=1).encode()),
+            },
+        ),
+    )
+
+
+def chosen_questions(
+    recipe: Recipe, cap: int | None, formatting_uri: str, formatted: Manifest
+) -> tuple[list[Question], Tally]:
+    """The questions to ask, and the count of all held-out questions: asked, or left out by the cap."""
+    samples = heldout_samples(formatting_uri, formatted)
+    kept = {sample.sample_id for sample in capped(samples, cap, recipe.seed)}
+    tally, questions = Tally("evaluation"), []
+    for sample in samples:
+        asked = sample_questions(sample)
+        tally.take(sample.source, len(asked))
+        if sample.sample_id in kept:
+            tally.keep(sample.source, len(asked))
+            questions += asked
+        else:
+            tally.drop(sample.source, CAP_REASON, len(asked))
+    return questions, tally
+
+
+def _prediction(
+    question: Question, output: str, majority: MajorityBaseline, blind: bool, checkpoint: str
+) -> Prediction:
+    return Prediction(
+        question_id=question.question_id,
+        sample_id=question.sample_id,
+        source=question.source,
+        category=question.category,
+        task=question.task,
+        answer_type=question.answer_type,
+        prompt=question.prompt,
+        answer=question.answer,
+        output=output,
+        majority=majority.answer(question),
+        blind=blind,
+        checkpoint=checkpoint,
+    )

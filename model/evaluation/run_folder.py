@@ -1,0 +1,73 @@
+"""Typed access to the committed steps of one run, as the report reads them."""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from data.files import join
+from data.schema import Sample, table_to_samples
+from data.storage import Manifest, read_attachment, read_manifest, read_samples
+from model.recipe import STAGES, Recipe
+
+
+@dataclass
+class RunFolder:
+    """STORAGE/RUN_ID with its recipe. Manifests and reports are read once; samples are found by id."""
+
+    uri: str
+    recipe: Recipe
+    _manifests: dict[str, Manifest] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[str]:
+        """The recipe's sources in its order."""
+        return [use.name for use in self.recipe.data.sources]
+
+    @property
+    def steps(self) -> list[str]:
+        """Every step that the report builds on, in the order of the graph."""
+        curation = ["validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting"]
+        stages = [step for stage in STAGES for step in (f"packing/{stage}", stage, f"evaluation/{stage}")]
+        return [*(f"sourcing/{source}" for source in self.sources), *curation, "tokenizer", *stages]
+
+    def folder(self, step: str) -> str:
+        """Where a step keeps its output."""
+        return join(self.uri, *step.split("/"))
+
+    def manifest(self, step: str) -> Manifest:
+        """A step's manifest; `AerieError` when it has not finished."""
+        if step not in self._manifests:
+            self._manifests[step] = read_manifest(self.folder(step))
+        return self._manifests[step]
+
+    def attachment(self, step: str, name: str) -> bytes:
+        """A side file of a step, checked against its manifest."""
+        return read_attachment(self.folder(step), self.manifest(step), name)
+
+    def document(self, step: str, name: str = "report") -> dict[str, Any]:
+        """A JSON side file of a step."""
+        document: dict[str, Any] = json.loads(self.attachment(step, name))
+        return document
+
+    def link(self, step: str, name: str = "manifest.json") -> str:
+        """A file of a step relative to the report's folder, which lies beside the steps."""
+        return f"../{step}/{name}"
+
+    def find(self, sample_ids: Iterable[str], step: str = "validation") -> dict[str, Sample]:
+        """The training samples with these ids; reads shard by shard, keeps only what is wanted."""
+        wanted = set(sample_ids)
+        if not wanted:
+            return {}
+        every = read_samples(self.folder(step), self.manifest(step))
+        return {sample.sample_id: sample for sample in every if sample.sample_id in wanted}
+
+    @cached_property
+    def heldout(self) -> dict[str, Sample]:
+        """Held-out samples by id, formatted as they were asked."""
+        table = pq.read_table(io.BytesIO(self.attachment("formatting", "heldout")))
+        return {sample.sample_id: sample for sample in table_to_samples(table)}

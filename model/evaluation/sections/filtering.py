@@ -1,0 +1,28 @@
+"""Filter examples: what was dropped and why, and what formatting changed (before and after)."""
+
+from data.reporting.html import Section, Table, Text
+from model.evaluation.run_folder import RunFolder
+
+SHOWN_PER_REASON = 3
+
+
+def filtering_section(run: RunFolder) -> Section:
+    """Dropped samples by reason with examples, from the filtering step's report."""
+    report = run.document("filtering")
+    reasons = report["reasons"]
+    dropped = sum(entry["count"] for entry in reasons.values())
+    return Section(
+        title="Filters",
+        blocks=(
+            Text(f"{report['measured_rows']:,} samples measured, {dropped:,} dropped by the recipe's thresholds."),
+            Table(headers=("Reason", "Dropped"), rows=tuple((name, f"{e['count']:,}") for name, e in reasons.items())),
+            Table(
+                headers=("Reason", "Source", "Before", "Finding", "After"),
+                rows=tuple(
+                    (reason, example["source"], example["before"], example["detail"], "dropped")
+                    for reason, entry in reasons.items()
+                    for example in entry["examples"][:SHOWN_PER_REASON]
+                ),
+            ),
+        ),
+    )

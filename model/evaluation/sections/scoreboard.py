@@ -1,0 +1,91 @@
+"""Evaluation: scores per source after each stage beside the baselines, yes/no and open questions apart."""
+
+from typing import Any
+
+from data.reporting.html import Section, Table, Text
+from model.evaluation.run_folder import RunFolder
+from model.evaluation.scores import Cell, Level, read_cells
+from model.recipe import STAGES
+
+STAGE_NAMES = {"stage_1": "Stage 1", "stage_1_5": "Stage 1.5", "stage_2": "Stage 2"}
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with one decimal; a dash where nothing was measured."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
+    """One row per group and answer type: scores after each stage, the last stage's baselines and counts."""
+    documents = {stage: run.document(f"evaluation/{stage}", "scores") for stage in STAGES}
+    tables = {stage: {_key(cell): cell for cell in read_cells(document, level)} for stage, document in documents.items()}
+    board = []
+    for key, last in tables[STAGES[-1]].items():
+        stages = {stage: tables[stage].get(key) for stage in STAGES}
+        board.append(
+            {
+                "group": last.group,
+                "answer_type": last.answer_type,
+                "metrics": list(last.metrics),
+                "questions": last.questions,
+                "majority": last.majority,
+                "blind": last.blind,
+                "blind_questions": last.blind_questions,
+                "exact": last.exact,
+                "stages": {stage: cell.score if cell else None for stage, cell in stages.items()},
+                "stage_questions": {stage: cell.questions if cell else 0 for stage, cell in stages.items()},
+            }
+        )
+    return board
+
+
+def evaluation_section(run: RunFolder) -> Section:
+    """The result tables by source, by category and by task."""
+    cap = run.recipe.evaluation.max_samples_early_stages
+    early = "all held-out questions" if cap is None else f"the questions of at most {cap} held-out samples per source"
+    return Section(
+        title="Evaluation",
+        blocks=(
+            Text(
+                f"Held-out questions asked one at a time, greedy decoding. Stages 1 and 1.5 answer {early} (seeded "
+                "choice), stage 2 answers all. Scores are per cent. Majority: the most frequent training answer of "
+                "the same source and task. Blind: the stage-2 model with every image blanked."
+            ),
+            _table(scoreboard(run, "source"), "Source"),
+            _table(scoreboard(run, "category"), "Category"),
+            _table(scoreboard(run, "task"), "Source and task"),
+        ),
+    )
+
+
+def _key(cell: Cell) -> tuple[str, str]:
+    return cell.group, cell.answer_type
+
+
+def _table(board: list[dict[str, Any]], first: str) -> Table:
+    kinds = {"all": "all", "yes_no": "yes/no", "open": "open"}
+    return Table(
+        headers=(
+            first,
+            "Questions",
+            "Metric",
+            "Asked",
+            "Majority",
+            "Blind",
+            *(STAGE_NAMES[stage] for stage in STAGES),
+            "Exact match",
+        ),
+        rows=tuple(
+            (
+                row["group"],
+                kinds[row["answer_type"]],
+                ", ".join(row["metrics"]),
+                f"{row['questions']:,}",
+                percent(row["majority"]),
+                percent(row["blind"]),
+                *(percent(row["stages"][stage]) for stage in STAGES),
+                percent(row["exact"]),
+            )
+            for row in board
+        ),
+    )

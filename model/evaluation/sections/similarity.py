@@ -1,0 +1,70 @@
+"""Similarity gate: S per source (Eq. 1 of the paper), the decision, and nearest neighbours side by side."""
+
+from typing import Any
+
+from data.reporting.html import Gallery, Section, Table, Text
+from data.schema import Sample
+from model.evaluation.run_folder import RunFolder
+
+PAIRS_PER_SOURCE = 2
+
+
+def similarity_section(run: RunFolder) -> Section:
+    """Scores and pairs; a high score means that the pool already holds the like."""
+    report = run.document("gate")
+    entries, duplicates = report["sources"], report["near_duplicates"]
+    gate = run.recipe.data.gate
+    return Section(
+        title="Similarity gate",
+        blocks=(
+            Text(
+                "S is the mean over a source's rows of the highest product of image and text cosine with any row of "
+                f"the pool (the sources of its category that came before). Above {gate.flag_above} a source is "
+                f"flagged, above {gate.reject_above} rejected."
+            ),
+            Table(headers=("Source", "Category", "Rows", "S", "S across categories", "Decision"), rows=_rows(entries)),
+            Text(
+                f"{duplicates['count']:,} near-duplicates removed, {duplicates['exact']:,} of them exact "
+                f"(threshold {duplicates['threshold']})."
+            ),
+            Gallery(items=_pairs(run, entries), columns=2, caption="The rows most like another source, pair by pair."),
+        ),
+    )
+
+
+def _rows(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
+    def shown(score: float | None) -> str:
+        return "no pool" if score is None else f"{score:.3f}"
+
+    return tuple(
+        (
+            entry["source"],
+            entry["category"],
+            f"{entry['rows']:,}",
+            shown(entry["score"]),
+            shown(entry["cross_category_score"]),
+            entry["decision"],
+        )
+        for entry in entries
+    )
+
+
+def _pairs(run: RunFolder, entries: list[dict[str, Any]]) -> tuple[tuple[bytes, str], ...]:
+    chosen = [(entry, pair) for entry in entries for pair in entry["neighbours"][:PAIRS_PER_SOURCE]]
+    samples = run.find(key for _, pair in chosen for key in (pair["sample_id"], pair["nearest_id"]))
+    items: list[tuple[bytes, str]] = []
+    for _, pair in chosen:
+        ours, nearest = samples[pair["sample_id"]], samples[pair["nearest_id"]]
+        if ours.images and nearest.images:
+            items.append((_picture(ours), f"{ours.source}: {first_question(ours)}"))
+            items.append((_picture(nearest), f"{nearest.source} ({pair['similarity']:.3f}): {first_question(nearest)}"))
+    return tuple(items)
+
+
+def _picture(sample: Sample) -> bytes:
+    return sample.images[0].bytes or b""
+
+
+def first_question(sample: Sample) -> str:
+    """The first user turn without image placeholders."""
+    return next((turn.content for turn in sample.conversations if turn.role == "user"), "").replace("<image>", "").strip()

@@ -1,0 +1,92 @@
+"""What a recipe will build and need, found without memory for a single weight (PyTorch's meta device)."""
+
+from dataclasses import dataclass
+
+from model.config import ModelSettings
+from model.recipe import Recipe, StageSettings
+
+PARTS = ("vision", "connector", "language")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """One stage: its settings, how many parameters train, and the memory of the model's state.
+
+    state_mib: weights, gradients and AdamW state in MiB a process, after ZeRO's sharding; activations come on top.
+    """
+
+    trains: str
+    trainable: str
+    capacity: int
+    packs_per_step: int
+    epochs: int
+    learning_rate: float
+    precision: str
+    zero_stage: int
+    state_mib: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Parameters by part, image tokens, and the three stages."""
+
+    parameters: dict[str, int]
+    tokens_per_tile: int
+    max_tiles: int
+    stages: dict[str, StagePlan]
+
+    @property
+    def total(self) -> int:
+        """All parameters; tied embeddings count once."""
+        return sum(self.parameters.values())
+
+    @property
+    def max_image_tokens(self) -> int:
+        """The most tokens that one image can become."""
+        return self.tokens_per_tile * self.max_tiles
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Lay out a recipe's network and price its stages."""
+    tiling = recipe.model.tiling
+    parameters = count_parameters(recipe.model)
+    return Plan(
+        parameters=parameters,
+        tokens_per_tile=recipe.model.tokens_per_tile,
+        max_tiles=tiling.max_tiles + (1 if tiling.thumbnail and tiling.max_tiles > 1 else 0),
+        stages={name: _stage_plan(stage, parameters, recipe.processes) for name, stage in recipe.stages.items()},
+    )
+
+
+def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, processes: int) -> float:
+    """Bytes a process holds for weights, gradients and AdamW (two moments, and an fp32 master copy under bf16).
+
+    ZeRO shards over the processes: the optimizer from stage 1, the gradients from 2, the weights from 3
+    (Rajbhandari et al., 2020, section 3).
+    """
+    half = precision == "bf16"
+    weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
+    shard = [processes if zero_stage >= level else 1 for level in (1, 2, 3)]
+    return (
+        trainable * optimizer / shard[0]
+        + trainable * gradient / shard[1]
+        + (trainable + frozen) * weight / shard[2]
+    )
+
+
+def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int) -> StagePlan:
+    trainable = sum(count for part, count in parameters.items() if part in stage.trainable)
+    frozen = sum(parameters.values()) - trainable
+    state = state_bytes(trainable, frozen, stage.precision, stage.zero_stage, processes)
+    return StagePlan(
+        trains=", ".join(part for part in PARTS if part in stage.trainable),
+        trainable=f"{trainable:,}",
+        capacity=stage.capacity,
+        packs_per_step=stage.packs_per_step,
+        epochs=stage.epochs,
+        learning_rate=stage.learning_rate,
+        precision=stage.precision,
+        zero_stage=stage.zero_stage,
+        state_mib=f"{state / MIB:,.0f}",
+    )

@@ -1,0 +1,118 @@
+"""The `aerie` command: run, compile, plan, report."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from data.errors import AerieError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
+)
+RECIPES = Path(__file__).parent / "recipes"
+STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
+
+Storage = Annotated[str, typer.Option("--storage", help=STORAGE_HELP)]
+
+
+@contextmanager
+def _for_people() -> Iterator[Console]:
+    """A console on the real stdout; expected errors become one message: exit code 2 for a user's mistake, 1 else."""
+    console = Console(file=sys.stdout, soft_wrap=True)
+    problems = Console(file=sys.stderr, soft_wrap=True, markup=False, highlight=False)
+    from pipelines.local_run import StepFailedError
+
+    try:
+        yield console
+    except AerieError as error:
+        problems.print(f"Error: {error}")
+        raise typer.Exit(2) from None
+    except StepFailedError as error:
+        problems.print(f"Error: {error}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        problems.print("Interrupted. Finished steps are kept; continue with aerie run --resume.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Option("--recipe", help="Recipe file (YAML).")] = RECIPES / "tiny.yaml",
+    storage: Storage = "artifacts",
+    resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Continue this run (name or folder).")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of the new run [default: RECIPE-DATE-TIME].")] = "",
+) -> None:
+    """Run the whole pipeline on this machine, step by step, and print the results.
+
+    The compiled pipeline is executed by KFP's local runner, so it is the same graph that a cluster gets.
+    Every step commits its output; after a crash or a kill, `aerie run --resume RUN` repeats only what is missing,
+    with the recipe as it was when the run began.
+    """
+    with _for_people() as console:
+        from pipelines.local_run import find_run, new_run
+        from pipelines.session import run_and_show
+
+        if resume and name:
+            raise AerieError("--name names a new run, --resume continues an old one; give one of them")
+        run_and_show(find_run(resume, storage) if resume else new_run(str(recipe), storage, name), console)
+
+
+@app.command(name="compile")
+def compile_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the YAML files.")] = Path("build"),
+) -> None:
+    """Write the pipelines as KFP YAML, ready for upload or Git.
+
+    The files are byte-stable: they change only when the pipeline changes. Pin the images with AERIE_DATA_IMAGE and
+    AERIE_MODEL_IMAGE (NAME@sha256:DIGEST).
+    """
+    with _for_people() as console:
+        from components.images import DATA_IMAGE, MODEL_IMAGE
+        from pipelines.compiling import compile_pipelines
+
+        for path in compile_pipelines(out):
+            console.print(str(path), highlight=False)
+        for reference in (DATA_IMAGE, MODEL_IMAGE):
+            if "@sha256:" not in reference:
+                console.print(f"[yellow]Note:[/] image {reference} isn't pinned by digest; see aerie compile --help")
+
+
+@app.command()
+def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")] = RECIPES / "tiny.yaml") -> None:
+    """Show what a recipe will build before anything runs: parameters, tokens, memory, settings of each stage.
+
+    The network is laid out without memory for its weights, so this also works for models that don't fit here.
+    """
+    with _for_people() as console:
+        from model.recipe import load_recipe
+        from pipelines.tables import show_plan
+
+        show_plan(load_recipe(str(recipe)), console)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
+    storage: Storage = "artifacts",
+) -> None:
+    """Write a run's HTML report anew and print the result table and the path."""
+    with _for_people() as console:
+        from components.report import render_again
+        from pipelines.local_run import find_run
+        from pipelines.session import show_result
+
+        found = find_run(run, storage)
+        render_again(found.recipe_uri, found.recipe.sha256, found.storage_uri, found.run_id)
+        show_result(found, console)
+
+
+if __name__ == "__main__":
+    app()

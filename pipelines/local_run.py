@@ -1,0 +1,178 @@
+"""Runs the compiled pipeline on this machine with KFP's local runner; a run folder holds all that a resume needs."""
+
+import builtins
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from data.errors import AerieError
+from data.files import exists, is_s3, join, read_bytes, write_bytes
+from model.recipe import Recipe, load_recipe
+from pipelines.console import RunConsole, StepResult
+
+RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+RECIPE_NAME = "recipe.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A prepared run: its recipe lies in its own folder, so that a resume can't pick up an edited one."""
+
+    storage_uri: str
+    run_id: str
+    recipe: Recipe
+
+    @property
+    def folder(self) -> str:
+        """STORAGE/RUN_ID."""
+        return join(self.storage_uri, self.run_id)
+
+    @property
+    def recipe_uri(self) -> str:
+        """The run's own copy of the recipe."""
+        return join(self.folder, RECIPE_NAME)
+
+    def arguments(self) -> dict[str, Any]:
+        """The pipeline parameters."""
+        return {
+            "recipe_uri": self.recipe_uri,
+            "recipe_sha256": self.recipe.sha256,
+            "storage_uri": self.storage_uri,
+            "run_id": self.run_id,
+            "sources": [use.name for use in self.recipe.data.sources],
+        }
+
+
+class StepFailedError(Exception):
+    """A step ended with an unexpected error (not a user's mistake); the message has the last lines of its output."""
+
+
+def storage_root(storage: str) -> str:
+    """An absolute local folder (steps run with their own working folder) or the s3:// prefix as it is."""
+    return storage.rstrip("/") if is_s3(storage) else str(Path(storage).expanduser().resolve())
+
+
+def new_run(recipe_path: str, storage: str, name: str) -> Run:
+    """Validate a recipe and copy it into a new run folder."""
+    recipe = load_recipe(recipe_path)
+    run_id = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not RUN_NAME.match(run_id):
+        raise AerieError(f"run name {run_id!r} may hold letters, digits, '.', '_' and '-' only")
+    root = storage_root(storage)
+    copy = join(root, run_id, RECIPE_NAME)
+    if exists(copy):
+        raise AerieError(
+            f"run {run_id!r} exists in {root}; continue it with --resume {run_id} or choose another --name"
+        )
+    write_bytes(copy, _with_absolute_cards(read_bytes(recipe_path), recipe_path, recipe))
+    return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
+
+
+def find_run(run: str, storage: str) -> Run:
+    """An existing run by name or by the path of its folder."""
+    candidate = Path(run).expanduser()
+    by_path = "/" in run and not is_s3(run)
+    root, run_id = (str(candidate.resolve().parent), candidate.name) if by_path else (storage_root(storage), run)
+    copy = join(root, run_id, RECIPE_NAME)
+    if not exists(copy):
+        raise AerieError(f"no run {run_id!r} in {root} (no {copy}); its folder's name is what --resume takes")
+    return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
+
+
+def _with_absolute_cards(payload: bytes, recipe_path: str, recipe: Recipe) -> bytes:
+    """The copy lies elsewhere, so a relative `data.cards` becomes absolute."""
+    cards = recipe.data.cards
+    if cards is None or is_s3(recipe_path):
+        return payload
+    document = yaml.safe_load(payload)
+    document["data"]["cards"] = str((Path(recipe_path).resolve().parent / cards).resolve())
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+
+
+def count_steps(package: Path, arguments: dict[str, Any]) -> int:
+    """How many tasks an execution of a compiled pipeline starts; a loop counts once per item."""
+    spec = next(yaml.safe_load_all(package.read_text()))
+
+    def tasks_in(dag: dict[str, Any]) -> int:
+        total = 0
+        for task in dag["tasks"].values():
+            inner = spec["components"][task["componentRef"]["name"]].get("dag")
+            items = task.get("parameterIterator", {}).get("items", {}).get("inputParameter", "")
+            repeats = len(arguments[items.removeprefix("pipelinechannel--")]) if items else 1
+            total += repeats * (tasks_in(inner) if inner else 1)
+        return total
+
+    return tasks_in(spec["root"]["dag"])
+
+
+def execute(run: Run, package: Path, console: Console) -> list[StepResult]:
+    """Run a compiled pipeline; raises `AerieError` for a user's mistake, `StepFailedError` for anything else."""
+    from kfp import components, local
+
+    with _scratch(run) as (scratch, log_path), log_path.open("a") as log:
+        display = RunConsole(count_steps(package, run.arguments()), log, console)
+        local.init(
+            local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(scratch / "kfp"),
+            workspace_root=str(scratch / "workspace"),
+            raise_on_error=True,
+        )
+        pipeline = components.load_component_from_file(str(package))
+        try:
+            with _quiet_kfp(display):
+                pipeline(**run.arguments())
+        except RuntimeError:
+            raise _explained(display, log_path) from None
+    return display.results
+
+
+@contextlib.contextmanager
+def _scratch(run: Run) -> Iterator[tuple[Path, Path]]:
+    """A temporary folder for KFP and its children, deleted afterwards, and the log file of this execution."""
+    with tempfile.TemporaryDirectory(prefix="aerie-") as folder:
+        before = os.environ.get("TMPDIR")
+        # KFP leaves a folder per task in the temporary folder.
+        os.environ["TMPDIR"] = folder
+        logs = Path(folder if is_s3(run.storage_uri) else join(run.folder, "logs"))
+        logs.mkdir(parents=True, exist_ok=True)
+        try:
+            yield Path(folder), logs / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+
+
+@contextlib.contextmanager
+def _quiet_kfp(display: RunConsole) -> Iterator[None]:
+    """All that KFP prints, logs or warns about goes to the display, which sorts it."""
+    root = logging.getLogger()
+    handlers, level, original_print = root.handlers[:], root.level, builtins.print
+    with contextlib.redirect_stdout(display), contextlib.redirect_stderr(display), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # placements have no effect here, and images aren't used
+        try:
+            yield
+        finally:
+            # KFP swaps these from several threads at once and may leave its own behind.
+            root.handlers[:], root.level, builtins.print = handlers, level, original_print
+
+
+def _explained(display: RunConsole, log: Path) -> Exception:
+    """The user's mistake that a step reported, or its last lines when it broke otherwise."""
+    if display.mistakes:
+        return AerieError("\n".join(f"{step}: {message}" for step, message in display.mistakes.items()))
+    broken = f"step {', '.join(display.running)}" if display.running else "a step"
+    lines = "\n".join(f"  | {line}" for line in display.tail)
+    return StepFailedError(f"{broken} broke; its last lines:\n{lines}\nThe full log is {log}")

@@ -1,0 +1,64 @@
+"""Tables for the terminal: steps, plan, results."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from model.recipe import Recipe
+from pipelines.console import StepResult
+
+
+def show_steps(results: list[StepResult], console: Console) -> None:
+    """Time and memory per step of this execution."""
+    table = _table("Steps", "step", "seconds", "peak MiB", "rows", "")
+    for result in results:
+        note = "kept" if result.reused else ""
+        table.add_row(result.step, f"{result.seconds:.1f}", f"{result.mib:.0f}", str(result.rows or ""), note)
+    console.print(table)
+
+
+def show_plan(recipe: Recipe, console: Console) -> None:
+    """What `model.training.cost` says about a recipe."""
+    from model.training.cost import plan
+
+    found = plan(recipe)
+    console.print(f"Recipe [bold]{recipe.name}[/] {recipe.sha256[:12]}, seed {recipe.seed}", highlight=False)
+    parts = _table("Network", "part", "parameters")
+    for name, count in {**found.parameters, "total": found.total}.items():
+        parts.add_row(name, f"{count:,}")
+    console.print(parts)
+    console.print(
+        f"{found.tokens_per_tile} tokens per tile, at most {found.max_image_tokens} per image "
+        f"(tile {recipe.model.tiling.tile_size} px, {found.max_tiles} tiles with thumbnail)",
+        highlight=False,
+    )
+    stages = _table("Stages", "", *found.stages)
+    for row, label in STAGE_ROWS.items():
+        stages.add_row(label, *(str(getattr(stage, row)) for stage in found.stages.values()))
+    console.print(stages)
+
+
+STAGE_ROWS = {
+    "trains": "trains",
+    "trainable": "trainable parameters",
+    "capacity": "tokens per pack",
+    "packs_per_step": "packs per step",
+    "epochs": "epochs",
+    "learning_rate": "learning rate",
+    "precision": "precision",
+    "zero_stage": "ZeRO stage",
+    "state_mib": "weights + gradients + optimizer, MiB per process",
+}
+
+
+def show_summary(summary: dict[str, Any], console: Console) -> None:
+    """The evaluation part of the report's summary, one row a benchmark and one column a stage."""
+    raise NotImplementedError
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    return table

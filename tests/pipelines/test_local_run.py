@@ -1,0 +1,118 @@
+"""Run folders, step counting, and how KFP's local runner treats our components."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import compiler, dsl
+from rich.console import Console
+
+from data.errors import AerieError
+from pipelines.compiling import compile_pipelines
+from pipelines.local_run import Run, StepFailedError, count_steps, execute, find_run, new_run
+
+ROOT = Path(__file__).resolve().parents[2]
+MINI = ROOT / "pipelines/recipes/mini.yaml"
+
+
+def test_a_run_keeps_its_own_recipe(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_bytes(MINI.read_bytes())
+    run = new_run(str(recipe), str(tmp_path / "artifacts"), "first")
+    recipe.write_text("edited: meanwhile")
+    assert Path(run.recipe_uri).read_bytes() == MINI.read_bytes()
+    assert find_run("first", str(tmp_path / "artifacts")) == run
+    assert find_run(str(tmp_path / "artifacts/first"), "elsewhere") == run
+
+
+def test_a_name_is_used_once(tmp_path):
+    new_run(str(MINI), str(tmp_path), "first")
+    with pytest.raises(AerieError, match="--resume first"):
+        new_run(str(MINI), str(tmp_path), "first")
+    with pytest.raises(AerieError, match="may hold letters"):
+        new_run(str(MINI), str(tmp_path), "a/b")
+    with pytest.raises(AerieError, match="no run 'second'"):
+        find_run("second", str(tmp_path))
+
+
+def test_relative_cards_still_point_to_their_folder(tmp_path):
+    document = yaml.safe_load(MINI.read_text())
+    document["data"]["cards"] = "my-cards"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(document, sort_keys=False))
+    run = new_run(str(recipe), str(tmp_path / "artifacts"), "first")
+    assert run.recipe.data.cards == str(tmp_path / "my-cards")
+
+
+def test_steps_are_counted_with_the_fan_out(tmp_path):
+    package = compile_pipelines(tmp_path)[-1]
+    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), report
+    assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 1
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def shout(storage_uri: str, run_id: str, word: str) -> str:
+    from components.door import open_door
+    from data.errors import AerieError
+
+    with open_door(f"shout/{word}", storage_uri, run_id):
+        if word == "user-mistake":
+            raise AerieError(f"{word}: row 3 is empty\nfill it")
+        if word == "bug":
+            raise ZeroDivisionError("division by nothing")
+        print(f"shout {word.upper()}")
+        return word.upper()
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def join(storage_uri: str, run_id: str, words: list[str]) -> str:
+    from pathlib import Path
+
+    from components.door import open_door
+
+    with open_door("join", storage_uri, run_id):
+        Path(storage_uri, run_id, "joined.txt").write_text(" ".join(words))
+        return " ".join(words)
+
+
+@dsl.pipeline(name="inner")
+def inner(storage_uri: str, run_id: str, sources: list[str]) -> str:
+    with dsl.ParallelFor(sources) as word:
+        shouted = shout(storage_uri=storage_uri, run_id=run_id, word=word)
+    return join(storage_uri=storage_uri, run_id=run_id, words=dsl.Collected(shouted.output)).output
+
+
+@dsl.pipeline(name="outer")
+def outer(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: list[str]) -> str:
+    nested = inner(storage_uri=storage_uri, run_id=run_id, sources=sources)
+    return shout(storage_uri=storage_uri, run_id=run_id, word=nested.output).output
+
+
+def small_run(tmp_path, words):
+    prepared = new_run(str(MINI), str(tmp_path), "run")
+    uses = tuple(prepared.recipe.data.sources[0].model_copy(update={"name": word}) for word in words)
+    data = prepared.recipe.data.model_copy(update={"sources": uses})
+    recipe = prepared.recipe.model_copy(update={"data": data})
+    package = tmp_path / "outer.yaml"
+    compiler.Compiler().compile(outer, str(package))
+    return Run(storage_uri=prepared.storage_uri, run_id="run", recipe=recipe), package
+
+
+def test_loops_and_nested_pipelines_pass_strings_in_order(tmp_path):
+    run, package = small_run(tmp_path, ["one", "two"])
+    results = execute(run, package, Console(quiet=True))
+    assert (tmp_path / "run/joined.txt").read_text() == "ONE TWO"
+    assert sorted(result.step for result in results) == ["join", "shout/ONE TWO", "shout/one", "shout/two"]
+
+
+def test_a_users_mistake_in_a_step_comes_back_as_its_message(tmp_path):
+    run, package = small_run(tmp_path, ["user-mistake"])
+    with pytest.raises(AerieError, match=r"^shout/user-mistake: user-mistake: row 3 is empty\nfill it$"):
+        execute(run, package, Console(quiet=True))
+    assert not (tmp_path / "run/joined.txt").exists()
+
+
+def test_a_bug_in_a_step_shows_its_last_lines_and_the_log(tmp_path):
+    run, package = small_run(tmp_path, ["bug"])
+    with pytest.raises(StepFailedError, match=r"step shout/bug broke(?s:.*)division by nothing(?s:.*)/run/logs/"):
+        execute(run, package, Console(quiet=True))
