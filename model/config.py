@@ -68,6 +68,9 @@ class ModelSettings(Strict):
     language: LanguageSettings = LanguageSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     system_prompt: str = "You are a helpful assistant."
+    initialisation: Literal["published", "fan_in"] = Field(
+        default="published", description="fresh weights: each library's own rule, or 1/sqrt(fan in) for toy widths"
+    )
 
     @property
     def grid(self) -> int:

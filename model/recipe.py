@@ -20,6 +20,9 @@ class StageSettings(Strict):
     packing: Literal["balanced", "best_fit", "first_fit", "reference"] = "balanced"
     packs_per_step: int = Field(default=1, ge=1, description="global batch in packs, over all ranks")
     epochs: int = Field(default=1, ge=1)
+    turns_per_sample: int | None = Field(
+        default=None, ge=1, description="question-answer pairs drawn from a conversation anew each epoch; None: all"
+    )
     learning_rate: float = Field(gt=0, le=1)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     weight_decay: float = Field(default=0.05, ge=0)

@@ -1,0 +1,95 @@
+"""The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.attention import PACKED_ATTENTION
+from model.config import ModelSettings
+from model.connector import build_connector
+from model.fusion import fuse
+from model.initialise import fan_in_
+from model.inputs.batch import PackedBatch
+from model.language import build_language
+from model.loss import weighted_loss
+from model.vision.mixture import MixtureOfEncoders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackTensors:
+    """A `PackedBatch` on a device."""
+
+    input_ids: torch.Tensor  # int64 [T]
+    labels: torch.Tensor  # int64 [T]
+    positions: torch.Tensor  # int64 [T]
+    sequence: torch.Tensor  # int64 [T], which sample a token belongs to
+    tiles: torch.Tensor  # uint8 [P, H, W, 3]
+
+    @classmethod
+    def of(cls, batch: PackedBatch, device: torch.device | str = "cpu") -> "PackTensors":
+        """The pack's arrays as tensors."""
+        lengths = np.diff(batch.cu_seqlens)
+        arrays = {
+            "input_ids": batch.input_ids,
+            "labels": batch.labels,
+            "positions": batch.positions,
+            "sequence": np.repeat(np.arange(len(lengths)), lengths),
+            "tiles": batch.tiles,
+        }
+        return cls(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
+
+
+class VisionLanguageModel(nn.Module):
+    """Eagle 2: vision (mixture of encoders) -> connector -> language (Qwen2)."""
+
+    def __init__(self, settings: ModelSettings, vocab_size: int, image_context_id: int) -> None:
+        super().__init__()
+        self.settings, self.vocab_size, self.image_context_id = settings, vocab_size, image_context_id
+        self.vision = MixtureOfEncoders(settings)
+        self.connector = build_connector(self.vision.channels, settings.language.hidden_size)
+        self.language = build_language(settings.language, vocab_size)
+
+    def encode_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """uint8 tiles [P, H, W, 3] to image embeddings [P, tokens per tile, D]."""
+        return self.connector(self.vision(tiles))
+
+    def embed(self, input_ids: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
+        """Token ids [T] and uint8 tiles [P, H, W, 3] to the language model's input [T, D].
+
+        Without tiles a grey dummy runs through the towers with weight zero: every rank then issues the same
+        collectives, and no parameter is ever without a gradient.
+        """
+        embeddings = self.language.get_input_embeddings()(input_ids)
+        if len(tiles) == 0:
+            size = self.settings.tiling.tile_size
+            dummy = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=input_ids.device)
+            return embeddings + 0.0 * self.encode_tiles(dummy).sum().to(embeddings.dtype)
+        return fuse(embeddings, input_ids, self.encode_tiles(tiles).flatten(0, 1), self.image_context_id)
+
+    def hidden_states(self, pack: PackTensors) -> torch.Tensor:
+        """The last hidden states [T, D] of a pack; its samples don't see each other."""
+        self.language.set_attn_implementation(PACKED_ATTENTION)
+        result = self.language.model(
+            inputs_embeds=self.embed(pack.input_ids, pack.tiles).unsqueeze(0),
+            position_ids=pack.positions.unsqueeze(0),
+            use_cache=False,
+            sequence=pack.sequence,
+            positions=pack.positions,
+        )
+        return result.last_hidden_state[0]
+
+    def forward(self, pack: PackTensors, weights: torch.Tensor) -> torch.Tensor:
+        """sum_t weights[t] * loss[t] over a pack; `weights` [T] as `model.loss.token_weights` gives them."""
+        return weighted_loss(self.hidden_states(pack), self.language.lm_head, pack.labels, weights)
+
+
+def build_model(settings: ModelSettings, vocab_size: int, image_context_id: int, seed: int) -> VisionLanguageModel:
+    """A freshly initialised network; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VisionLanguageModel(settings, vocab_size, image_context_id)
+        if settings.initialisation == "fan_in":
+            fan_in_(model)
+    return model
