@@ -30,6 +30,11 @@ def _s3() -> fs.S3FileSystem:
     return fs.S3FileSystem(endpoint_override=host, scheme=scheme or "https", force_virtual_addressing=False)
 
 
+def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system that holds a URI, and the path in it."""
+    return (_s3(), uri.removeprefix("s3://")) if is_s3(uri) else (fs.LocalFileSystem(), os.path.abspath(uri))
+
+
 def read_bytes(uri: str) -> bytes:
     """A file's content; `AerieError` names a missing file."""
     try:

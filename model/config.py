@@ -27,16 +27,16 @@ class SiglipSettings(Strict):
 
 
 class ConvNextSettings(Strict):
-    """ConvNeXt tower (default: XXLarge at 512); the tile is resized to `image_size`, stride is 4 * 2**(stages-1)."""
+    """ConvNeXt tower of four stages (default: XXLarge at 512); the tile is resized to `image_size`."""
 
-    depths: tuple[int, ...] = (3, 4, 30, 3)
-    dims: tuple[int, ...] = (384, 768, 1536, 3072)
+    depths: tuple[int, int, int, int] = (3, 4, 30, 3)
+    dims: tuple[int, int, int, int] = (384, 768, 1536, 3072)
     image_size: int = 512
 
     @property
     def stride(self) -> int:
-        """Pixels per cell of the last stage."""
-        return 4 * 2 ** (len(self.depths) - 1)
+        """Pixels per cell of the last stage: a stem of 4, then three halvings."""
+        return 32
 
 
 class LanguageSettings(Strict):

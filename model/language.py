@@ -17,6 +17,7 @@ def build_language(settings: LanguageSettings, vocab_size: int) -> Qwen2ForCausa
         max_position_embeddings=settings.max_positions,
         rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
         tie_word_embeddings=settings.tie_embeddings,
-        attn_implementation="sdpa",
     )
-    return Qwen2ForCausalLM(config)
+    language = Qwen2ForCausalLM(config)
+    language.set_attn_implementation("sdpa")
+    return language

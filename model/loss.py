@@ -31,9 +31,7 @@ def token_weights(labels: np.ndarray, cu_seqlens: np.ndarray, reduction: Reducti
     return weights, float((answers[answered] ** (1 - power)).sum())
 
 
-def weighted_loss(
-    hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
+def weighted_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """sum_t weights[t] * cross entropy of labels[t] predicted from hidden[t - 1]; hidden [T, D], the rest [T].
 
     Logits are made for the counted tokens only: answers are a small part of a pack.

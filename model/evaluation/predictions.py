@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.storage import Manifest, read_attachment
+from data.storage import Manifest, parquet_table, read_attachment
 
 PREDICTION_SCHEMA = pa.schema(
     [
@@ -60,5 +60,5 @@ def predictions_parquet(predictions: Iterable[Prediction]) -> bytes:
 
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
-    table = pq.read_table(io.BytesIO(read_attachment(folder, manifest, "predictions")))
+    table = parquet_table(read_attachment(folder, manifest, "predictions"))
     return [Prediction(**row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]

@@ -1,17 +1,14 @@
 """Held-out conversations as single questions: the images and one question, one reference answer."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow.parquet as pq
-
 from data.errors import AerieError
 from data.registry.rows import seeded_keep
 from data.schema import ImageRef, Sample, table_to_samples
-from data.storage import Manifest, read_attachment
+from data.storage import Manifest, parquet_table, read_attachment
 from model.evaluation.scorers import normalised
 
 IMAGE_PLACEHOLDER = "<image>"
@@ -84,7 +81,7 @@ def sample_questions(sample: Sample) -> list[Question]:
 
 def heldout_samples(folder: str, manifest: Manifest) -> list[Sample]:
     """The held-out samples that a step attached."""
-    return table_to_samples(pq.read_table(io.BytesIO(read_attachment(folder, manifest, "heldout"))))
+    return table_to_samples(parquet_table(read_attachment(folder, manifest, "heldout")))
 
 
 def capped(samples: Iterable[Sample], cap: int | None, seed: int) -> list[Sample]:

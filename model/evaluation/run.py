@@ -1,6 +1,7 @@
 """The evaluation step: a checkpoint answers the held-out questions; predictions and scores are stored."""
 
 import json
+from collections.abc import Iterator
 
 from data.errors import AerieError
 from data.ledger import Tally
@@ -17,6 +18,7 @@ from model.evaluation.baselines import MajorityBaseline
 from model.evaluation.predict import Answerer
 from model.evaluation.predictions import Prediction, predictions_parquet
 from model.evaluation.questions import Question, capped, heldout_samples, sample_questions
+from model.evaluation.scorers import RULES_VERSION
 from model.evaluation.scores import scores_document
 from model.recipe import STAGES, Recipe, load_recipe
 
@@ -49,46 +51,41 @@ def evaluate_checkpoint(
         "formatting": formatted.sha256(),
         "tokenizer": read_manifest(tokenizer_uri).sha256(),
     }
-    mark = fingerprint(
-        step=f"evaluation/{stage}",
-        version=VERSION,
-        cap=cap,
-        blind=last,
-        max_new_tokens=recipe.evaluation.max_new_tokens,
-        seed=recipe.seed,
-        inputs=lineage,
-    )
+    mark = _mark(recipe, stage, cap, last, lineage)
     if (done := committed(out_uri, mark)) is not None:
         return done
     questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
-    majority = MajorityBaseline().learn(
-        sample for sample in read_samples(formatting_uri, formatted) if sample.meta.get("stages")
-    )
     answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
-    predictions = []
-    for blind in (False, True) if last else (False,):
-        asked = [question for question in questions if question.images or not blind]
-        outputs = answerer.answers(asked, blind=blind, label=f"evaluation {stage}{' blind' if blind else ''}")
-        predictions += [
-            _prediction(question, output, majority, blind, checkpoint.sha256())
-            for question, output in zip(asked, outputs, strict=True)
-        ]
+    majority = training_majority(formatting_uri, formatted)
+    predictions = list(_asked(answerer, questions, majority, stage, checkpoint.sha256()))
     document = scores_document(stage, checkpoint.sha256(), predictions, cap)
-    return commit(
-        out_uri,
-        Manifest(
-            step=f"evaluation/{stage}",
-            fingerprint=mark,
-            recipe_sha256=recipe.sha256,
-            rows=len(predictions),
-            shards=(),
-            counts=tally.counts(),
-            lineage=lineage,
-            attachments={
-                "predictions": attach(out_uri, "predictions.parquet", predictions_parquet(predictions)),
-                "scores": attach(out_uri, "scores.json", json.dumps(document, indent=1).encode()),
-            },
-        ),
+    manifest = Manifest(
+        step=f"evaluation/{stage}",
+        fingerprint=mark,
+        recipe_sha256=recipe.sha256,
+        rows=len(predictions),
+        shards=(),
+        counts=tally.counts(),
+        lineage=lineage,
+        attachments={
+            "predictions": attach(out_uri, "predictions.parquet", predictions_parquet(predictions)),
+            "scores": attach(out_uri, "scores.json", json.dumps(document, indent=1).encode()),
+        },
+    )
+    return commit(out_uri, manifest)
+
+
+def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dict[str, str]) -> str:
+    """The fingerprint: all that the predictions depend on (not the batch size: it only sets the speed)."""
+    return fingerprint(
+        step=f"evaluation/{stage}",
+        version=VERSION,
+        rules=RULES_VERSION,
+        cap=cap,
+        blind=blind,
+        max_new_tokens=recipe.evaluation.max_new_tokens,
+        seed=recipe.seed,
+        inputs=lineage,
     )
 
 
@@ -108,6 +105,23 @@ def chosen_questions(
         else:
             tally.drop(sample.source, CAP_REASON, len(asked))
     return questions, tally
+
+
+def training_majority(formatting_uri: str, formatted: Manifest) -> MajorityBaseline:
+    """The majority baseline, learnt from the samples that some stage trains on."""
+    samples = read_samples(formatting_uri, formatted)
+    return MajorityBaseline().learn(sample for sample in samples if sample.meta.get("stages"))
+
+
+def _asked(
+    answerer: Answerer, questions: list[Question], majority: MajorityBaseline, stage: str, checkpoint: str
+) -> Iterator[Prediction]:
+    """Every question's answer; after the last stage also what the network says when it can't see the images."""
+    for blind in (False, True) if stage == STAGES[-1] else (False,):
+        chosen = [question for question in questions if question.images or not blind]
+        outputs = answerer.answers(chosen, blind=blind, label=f"evaluation {stage}{' blind' if blind else ''}")
+        for question, output in zip(chosen, outputs, strict=True):
+            yield _prediction(question, output, majority, blind, checkpoint)
 
 
 def _prediction(

@@ -1,27 +1,41 @@
 """Typed access to the committed steps of one run, as the report reads them."""
 
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from data.files import join
+from data.recipe import load_data_recipe
+from data.registry.cards import SourceCard, recipe_card
 from data.schema import Sample, table_to_samples
-from data.storage import Manifest, read_attachment, read_manifest, read_samples
-from model.recipe import STAGES, Recipe
+from data.storage import Manifest, parquet_table, read_attachment, read_manifest, read_samples
+from model.recipe import STAGES, Recipe, load_recipe
+
+CURATION = ("validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting")
 
 
 @dataclass
 class RunFolder:
-    """STORAGE/RUN_ID with its recipe. Manifests and reports are read once; samples are found by id."""
+    """STORAGE/RUN_ID with its recipe and source cards. Manifests are read once; samples are found by id."""
 
     uri: str
     recipe: Recipe
+    cards: dict[str, SourceCard] = field(default_factory=dict)
     _manifests: dict[str, Manifest] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, recipe_uri: str, recipe_sha256: str, run_uri: str) -> "RunFolder":
+        """A run's folder with the recipe that made it."""
+        recipe, data = load_recipe(recipe_uri, recipe_sha256), load_data_recipe(recipe_uri, recipe_sha256)
+        cards = {use.name: recipe_card(data, recipe_uri, use.name) for use in data.data.sources}
+        return cls(uri=run_uri, recipe=recipe, cards=cards)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
     @property
     def sources(self) -> list[str]:
@@ -31,9 +45,8 @@ class RunFolder:
     @property
     def steps(self) -> list[str]:
         """Every step that the report builds on, in the order of the graph."""
-        curation = ["validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting"]
         stages = [step for stage in STAGES for step in (f"packing/{stage}", stage, f"evaluation/{stage}")]
-        return [*(f"sourcing/{source}" for source in self.sources), *curation, "tokenizer", *stages]
+        return [*(f"sourcing/{source}" for source in self.sources), *CURATION, "tokenizer", *stages]
 
     def folder(self, step: str) -> str:
         """Where a step keeps its output."""
@@ -69,5 +82,5 @@ class RunFolder:
     @cached_property
     def heldout(self) -> dict[str, Sample]:
         """Held-out samples by id, formatted as they were asked."""
-        table = pq.read_table(io.BytesIO(self.attachment("formatting", "heldout")))
+        table = parquet_table(self.attachment("formatting", "heldout"))
         return {sample.sample_id: sample for sample in table_to_samples(table)}

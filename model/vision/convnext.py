@@ -22,7 +22,8 @@ class ConvNextTower(nn.Module):
         self.trunk = ConvNeXt(
             depths=settings.depths, dims=settings.dims, num_classes=0, global_pool="", norm_eps=NORM_EPS
         )
-        self.trunk.norm_pre, self.trunk.head = nn.Identity(), nn.Identity()
+        for unused in ("norm_pre", "head"):
+            setattr(self.trunk, unused, nn.Identity())
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """uint8 tiles [P, H, W, 3] to features [P, side, side, C].

@@ -1,7 +1,5 @@
-import numpy as np
-
 from data.schema import Turn, make_sample
-from model.evaluation.baselines import GREY, MajorityBaseline, blanked
+from model.evaluation.baselines import MajorityBaseline
 from model.evaluation.questions import sample_questions
 
 
@@ -39,11 +37,3 @@ def test_a_tie_is_settled_by_the_alphabet_not_by_the_order_of_rows():
 def test_a_new_task_falls_back_to_its_source_and_a_new_source_to_nothing():
     assert ask("shapes", "size") == "no"
     assert ask("unknown", "yes_no") == ""
-
-
-def test_blanked_tiles_are_grey_and_of_the_same_shape():
-    tiles = np.arange(2 * 3 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3, 3)
-    blank = blanked(tiles)
-    assert blank.shape == tiles.shape
-    assert blank.dtype == np.uint8
-    assert (blank == GREY).all()

@@ -18,7 +18,9 @@ def percent(value: float | None) -> str:
 def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
     """One row per group and answer type: scores after each stage, the last stage's baselines and counts."""
     documents = {stage: run.document(f"evaluation/{stage}", "scores") for stage in STAGES}
-    tables = {stage: {_key(cell): cell for cell in read_cells(document, level)} for stage, document in documents.items()}
+    tables = {
+        stage: {_key(cell): cell for cell in read_cells(document, level)} for stage, document in documents.items()
+    }
     board = []
     for key, last in tables[STAGES[-1]].items():
         stages = {stage: tables[stage].get(key) for stage in STAGES}

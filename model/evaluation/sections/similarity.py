@@ -67,4 +67,6 @@ def _picture(sample: Sample) -> bytes:
 
 def first_question(sample: Sample) -> str:
     """The first user turn without image placeholders."""
-    return next((turn.content for turn in sample.conversations if turn.role == "user"), "").replace("<image>", "").strip()
+    return (
+        next((turn.content for turn in sample.conversations if turn.role == "user"), "").replace("<image>", "").strip()
+    )

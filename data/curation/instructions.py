@@ -1,0 +1,121 @@
+"""Answer formats: one canonical instruction per family of tasks, and the canonical form of short answers.
+
+Eagle 2: same task, similar format; different tasks, clearly distinct formats. The wording is as short as it can be
+understood, because it is paid for in every question of the training set.
+"""
+
+import re
+from typing import Literal
+
+from data.curation.rules import CHOSEN, OPTION, POLAR, last_sentence
+
+VERSION = 1
+Family = Literal["yes_no", "phrase", "number", "transcription", "letter", "free"]
+
+INSTRUCTIONS: dict[Family, str] = {
+    "yes_no": "Yes or no.",
+    "phrase": "Short phrase.",
+    "number": "Number only.",
+    "transcription": "Exact text.",
+    "letter": "Letter only.",
+    "free": "",
+}
+FAMILY_OF_TASK: dict[str, Family] = {
+    "yes_no": "yes_no",
+    "word_appears": "yes_no",
+    "shape": "phrase",
+    "color": "phrase",
+    "max": "phrase",
+    "min": "phrase",
+    "trend": "phrase",
+    "compare": "phrase",
+    "parity": "phrase",
+    "first_word": "phrase",
+    "last_word": "phrase",
+    "value_at": "number",
+    "difference": "number",
+    "digit": "number",
+    "count_words": "number",
+    "line": "transcription",
+    "multiple_choice": "letter",
+    "dialogue": "free",
+}
+# Answers that copy what the image prints: a "**", a "$" or an "Answer:" in them is text to be read.
+COPIED_TASKS = frozenset({"line", "first_word", "last_word"})
+PHRASE_WORDS = 4
+NUMBER = re.compile(r"[-+−]?[$€£]?\d[\d,]*(?:\.\d+)?\s?%?")
+BOOLEAN = re.compile(r"(yes|no)[.!]?", re.I)
+# Other people's instructions for the same formats; the canonical one takes their place.
+KNOWN = (
+    r"(?:please )?answer (?:the question )?(?:using|with|in) (?:only )?(?:a |one )?(?:single )?word(?: or (?:a )?(?:short )?phrase)?",
+    r"(?:please )?answer (?:the question )?(?:with|using) (?:only )?(?:a |one )?(?:single )?number",
+    r"(?:please )?answer (?:the question )?(?:with |using )?(?:only )?yes or no",
+    r"(?:please )?answer (?:the question )?with (?:only )?the (?:option['’]?s? )?letter(?: of the correct (?:option|answer|choice))?"
+    r"(?: from the given choices)?(?: directly)?",
+    r"(?:please )?(?:answer|reply) (?:briefly|concisely)",
+)
+KNOWN_INSTRUCTION = re.compile(rf"(?<=[\s?.!:])(?:{'|'.join(KNOWN)})[.!]?\s*$", re.I)
+
+
+def family_of(task: str, question: str, answer: str) -> Family:
+    """The format family of a pair: by its task, or for a task that nobody declared by its question and answer."""
+    if task in FAMILY_OF_TASK:
+        return FAMILY_OF_TASK[task]
+    text = answer.strip()
+    if len(OPTION.findall(question)) >= 2 and CHOSEN.fullmatch(text):
+        return "letter"
+    if BOOLEAN.fullmatch(text) and POLAR.match(last_sentence(question)):
+        return "yes_no"
+    if NUMBER.fullmatch(text):
+        return "number"
+    short = len(text.split()) <= PHRASE_WORDS and "\n" not in text and not text.endswith(("!", "?"))
+    return "phrase" if short and last_sentence(question).endswith("?") else "free"
+
+
+def verbatim(task: str) -> bool:
+    """Whether answers of a task keep every mark: free conversation and copied text."""
+    return task in COPIED_TASKS or FAMILY_OF_TASK.get(task) == "free"
+
+
+def fits(family: Family, answer: str) -> bool:
+    """Whether an answer obeys its family's instruction: one that it breaks is never given."""
+    text = answer.strip()
+    if family == "yes_no":
+        return text in {"yes", "no"}
+    if family == "number":
+        return NUMBER.fullmatch(text) is not None
+    if family == "letter":
+        return re.fullmatch("[A-H]", text) is not None
+    if family == "phrase":
+        return len(text.split()) <= PHRASE_WORDS and "\n" not in text
+    return family == "transcription"
+
+
+def canonical_answer(family: Family, answer: str) -> str:
+    """The answer in its family's form: `yes`/`no`, a bare option letter, a number without a final period.
+
+    >>> canonical_answer("letter", "(b)."), canonical_answer("yes_no", "No.")
+    ('B', 'no')
+    """
+    text = answer.strip()
+    if family == "yes_no" and (boolean := BOOLEAN.fullmatch(text)):
+        return boolean.group(1).lower()
+    if family == "letter" and (letter := CHOSEN.fullmatch(text)):
+        return letter.group(1).upper()
+    if family == "number" and text.endswith(".") and NUMBER.fullmatch(text[:-1]):
+        return text[:-1]
+    return answer
+
+
+def without_instruction(question: str) -> str:
+    """The question without a known answer-format instruction at its end (the question itself is never emptied)."""
+    bare = KNOWN_INSTRUCTION.sub("", question).rstrip()
+    return bare if bare.replace("<image>", "").strip() else question
+
+
+def with_instruction(question: str, family: Family) -> str:
+    """The question with its family's instruction on a line of its own; once only."""
+    instruction = INSTRUCTIONS[family]
+    if not instruction or question.endswith("\n" + instruction):
+        return question
+    return f"{question}\n{instruction}"

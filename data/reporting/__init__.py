@@ -1,0 +1,1 @@
+"""Self-contained HTML reports: typed sections and blocks, charts as inline SVG, one template."""

@@ -1,0 +1,91 @@
+"""Data ledger: rows read = rows trained + rows dropped by step and reason, per source and per category."""
+
+from data.ledger_report import LedgerFlow, SourceFlow
+from data.reporting.html import Badge, Cell, Chart, Section, Table, Text
+from data.reporting.scale import plain_number
+from data.reporting.svg import GroupedBars
+from model.evaluation.sections.scoreboard import STAGE_NAMES
+from model.recipe import STAGES
+
+
+def ledger_section(flow: LedgerFlow) -> Section:
+    """The flow of all rows; it closes, or `ledger_flow` would have raised."""
+    total = flow.total()
+    return Section(
+        title="Data ledger",
+        blocks=(
+            Text(
+                "Every training row that a source offered is accounted for: rows read + rows added by augmentation = "
+                "rows trained in at least one stage + rows dropped. Held-out rows are kept apart from the start and "
+                "are not counted here."
+            ),
+            Chart(figures=(_funnel(total),)),
+            _sources(flow, total),
+            _categories(flow, total),
+            _drops(flow),
+        ),
+    )
+
+
+def _funnel(total: SourceFlow) -> GroupedBars:
+    steps = {"read": total.read, **total.after, **{STAGE_NAMES[stage]: total.stages[stage] for stage in STAGES}}
+    return GroupedBars(
+        title="Rows that leave each step",
+        y_label="rows",
+        groups=tuple(steps),
+        series=(("rows", tuple(steps.values())),),
+        width=980.0,
+        height=230.0,
+        value_format=plain_number,
+        first_colour=3,
+    )
+
+
+def _row(name: str, flow: SourceFlow) -> tuple[Cell, ...]:
+    closes = flow.read + flow.added == flow.trained + flow.lost
+    return (
+        name,
+        f"{flow.read:,}",
+        f"{flow.added:,}",
+        f"{flow.lost:,}",
+        f"{flow.trained:,}",
+        *(f"{flow.stages[stage]:,}" for stage in STAGES),
+        Badge("closes", "good") if closes else Badge("open", "bad"),
+    )
+
+
+HEADERS = ("Read", "Added", "Dropped", "Trained", *(STAGE_NAMES[stage] for stage in STAGES), "Sum")
+
+
+def _sources(flow: LedgerFlow, total: SourceFlow) -> Table:
+    rows = [(*_row(item.source, item)[:1], item.category, *_row(item.source, item)[1:]) for item in flow.sources]
+    last = _row("All", total)
+    return Table(
+        caption="By source",
+        headers=("Source", "Category", *HEADERS),
+        rows=(*rows, (last[0], "", *last[1:])),
+        total=True,
+    )
+
+
+def _categories(flow: LedgerFlow, total: SourceFlow) -> Table:
+    rows = [(item.category, item.source, *_row("", item)[1:]) for item in flow.categories()]
+    return Table(
+        caption="By category",
+        headers=("Category", "Sources", *HEADERS),
+        rows=(*rows, ("All", "", *_row("", total)[1:])),
+        total=True,
+    )
+
+
+def _drops(flow: LedgerFlow) -> Table:
+    return Table(
+        caption="What was dropped, where and why",
+        headers=("Source", "Step", "Reason", "Rows", "Share of the source"),
+        rows=tuple(
+            (item.source, drop.step, drop.reason, f"{drop.rows:,}", f"{100 * drop.rows / item.read:.1f} %")
+            for item in flow.sources
+            for drop in item.dropped
+        ),
+        empty="No row was dropped.",
+    )

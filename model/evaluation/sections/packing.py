@@ -1,0 +1,98 @@
+"""Packing: sample lengths and pack fill of each stage, and the five metrics beside the other strategies'."""
+
+from typing import Any
+
+from data.reporting.html import Badge, Block, Cell, Chart, Details, Section, Table, Text
+from data.reporting.scale import percent_label
+from data.reporting.svg import Histogram
+from model.evaluation.run_folder import RunFolder
+from model.evaluation.sections.scoreboard import STAGE_NAMES
+from model.recipe import STAGES
+
+
+def packing_section(run: RunFolder) -> Section:
+    """From the report of each stage's packing step."""
+    reports = {stage: run.document(f"packing/{stage}") for stage in STAGES}
+    lengths = [_lengths(stage, reports[stage]) for stage in STAGES]
+    fills = [_fill(stage, reports[stage]) for stage in STAGES]
+    blocks: list[Block] = [
+        Text(
+            "Samples share packs of fixed capacity and never attend to each other. Fill is the share of a pack that "
+            "holds tokens; imbalance compares the heaviest pack with the mean pack, 1 is even."
+        ),
+        _stages(reports),
+        Chart(figures=tuple(lengths), caption="Length of the samples, tokens"),
+        Chart(figures=tuple(fills), caption="Fill of the packs"),
+        *(_strategies(stage, reports[stage]) for stage in STAGES if reports[stage].get("strategies")),
+    ]
+    return Section(title="Packing", blocks=tuple(blocks))
+
+
+def _stages(reports: dict[str, dict[str, Any]]) -> Table:
+    return Table(
+        headers=("Stage", "Strategy", "Capacity", "Epochs", "Samples", "Uses", "Tokens", *METRICS.values()),
+        rows=tuple(
+            (
+                STAGE_NAMES[stage],
+                str(report["strategy"]),
+                *(f"{report[name]:,}" for name in ("capacity", "epochs", "samples", "uses", "tokens")),
+                *_metrics(report["metrics"]),
+            )
+            for stage, report in reports.items()
+        ),
+    )
+
+
+METRICS = {
+    "packs": "Packs",
+    "fill": "Fill",
+    "token_cv": "Token variation",
+    "attention_imbalance": "Attention imbalance",
+    "tile_imbalance": "Tile imbalance",
+}
+
+
+def _metrics(metrics: dict[str, float]) -> tuple[str, ...]:
+    fill = f"{100 * metrics['fill']:.1f} %"
+    rest = (f"{metrics[name]:.2f}" for name in ("token_cv", "attention_imbalance", "tile_imbalance"))
+    return (f"{metrics['packs']:,}", fill, *rest)
+
+
+def _lengths(stage: str, report: dict[str, Any]) -> Histogram:
+    found = report["length_histogram"]
+    return Histogram(
+        title=STAGE_NAMES[stage],
+        x_label="tokens per sample",
+        y_label="sample uses",
+        edges=tuple(found["edges"]),
+        counts=tuple(found["counts"]),
+        colour=3,
+    )
+
+
+def _fill(stage: str, report: dict[str, Any]) -> Histogram:
+    found = report["fill_histogram"]
+    return Histogram(
+        title=STAGE_NAMES[stage],
+        x_label="fill",
+        y_label="packs",
+        edges=tuple(found["edges"]),
+        counts=tuple(found["counts"]),
+        x_format=percent_label,
+        colour=5,
+    )
+
+
+def _strategies(stage: str, report: dict[str, Any]) -> Details:
+    def name_of(name: str) -> Cell:
+        return Badge(name, "good") if name == report["strategy"] else name
+
+    return Details(
+        summary=f"{STAGE_NAMES[stage]}: the same samples under every packing strategy (first epoch)",
+        blocks=(
+            Table(
+                headers=("Strategy", *METRICS.values()),
+                rows=tuple((name_of(name), *_metrics(found)) for name, found in report["strategies"].items()),
+            ),
+        ),
+    )

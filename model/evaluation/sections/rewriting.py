@@ -1,0 +1,86 @@
+"""Augmentation and formatting: what was added or rewritten, before and after."""
+
+from typing import Any
+
+from data.reporting.html import Section, Table, Text
+from model.evaluation.run_folder import RunFolder
+
+SHOWN_PER_RULE, SHOWN_PER_KIND, SNIPPET_CHARS = 3, 3, 500
+
+
+def augmentation_section(run: RunFolder) -> Section:
+    """Rules, how many samples they fit, how many they extended, and examples."""
+    report = run.document("augmentation")
+    rules: dict[str, dict[str, Any]] = report.get("rules", report)
+    added = sum(entry["augmented"] for entry in rules.values())
+    return Section(
+        title="Augmentation",
+        blocks=(
+            Text(
+                f"{added:,} samples got turns whose answers are computed by rule from the source's own data "
+                f"(share {run.recipe.data.augmentation.share:g} of the samples that a rule fits)."
+            ),
+            Table(
+                headers=("Rule", "Samples it fits", "Samples extended"),
+                rows=tuple((name, f"{e['fitting']:,}", f"{e['augmented']:,}") for name, e in rules.items()),
+                empty="The recipe names no rules.",
+            ),
+            Table(
+                caption="Examples",
+                headers=("Rule", "Source", "Before", "After"),
+                rows=tuple(
+                    (name, example["source"], short(example["before"]), short(example["after"]))
+                    for name, entry in rules.items()
+                    for example in entry.get("examples", [])[:SHOWN_PER_RULE]
+                ),
+                empty="Nothing was added.",
+            ),
+        ),
+    )
+
+
+def formatting_section(run: RunFolder) -> Section:
+    """Kinds of change with counts, and examples."""
+    report = run.document("formatting")
+    changed: dict[str, int] = report.get("changed", {})
+    return Section(
+        title="Formatting",
+        blocks=(
+            Text(
+                "Decorations are stripped and answer-format instructions added: the same task gets similar words, "
+                "different tasks get clearly distinct ones. The held-out set passes the same rules."
+            ),
+            Table(
+                headers=("Change", "Samples"),
+                rows=tuple((kind, f"{count:,}") for kind, count in changed.items()),
+                empty="Nothing was changed.",
+            ),
+            Table(
+                caption="Examples",
+                headers=("Change", "Source", "Before", "After"),
+                rows=tuple(
+                    (example["kind"], example["source"], short(example["before"]), short(example["after"]))
+                    for example in _first_of_each(report.get("examples", []))
+                ),
+                empty="Nothing was changed.",
+            ),
+        ),
+    )
+
+
+def _first_of_each(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    seen: dict[str, int] = {}
+    chosen = []
+    for example in examples:
+        seen[example["kind"]] = seen.get(example["kind"], 0) + 1
+        if seen[example["kind"]] <= SHOWN_PER_KIND:
+            chosen.append(example)
+    return chosen
+
+
+def short(text: Any) -> str:
+    """A text cut for a table cell; turns come as a list or as one text."""
+    if isinstance(text, list):
+        text = "\n".join(f"{turn['role']}: {turn['content']}" if isinstance(turn, dict) else str(turn) for turn in text)
+    text = str(text)
+    return text if len(text) <= SNIPPET_CHARS else text[: SNIPPET_CHARS - 1] + "…"

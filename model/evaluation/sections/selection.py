@@ -1,0 +1,124 @@
+"""Selection: how each category's stage-2 subset was drawn, cluster by cluster, with a mosaic of its pictures."""
+
+from typing import Any
+
+from data.reporting.html import Block, Chart, Details, Mosaic, MosaicRow, Section, Table, Text
+from data.reporting.scale import plain_number
+from data.reporting.svg import GroupedBars
+from data.schema import Sample
+from model.evaluation.run_folder import RunFolder
+from model.evaluation.sections.scoreboard import STAGE_NAMES, percent
+from model.recipe import STAGES
+
+SHOWN_CLUSTERS, SHOWN_PER_CLUSTER = 16, 8
+
+
+def selection_section(run: RunFolder) -> Section:
+    """Strategies, quotas, rows per stage; for clustered categories sizes before and after and the mosaic."""
+    report = run.document("selection")
+    categories: dict[str, dict[str, Any]] = report["categories"]
+    wanted = [key for entry in categories.values() for cluster in _shown(entry) for key in _ids(cluster)]
+    samples = run.find(wanted, "filtering")
+    blocks: list[Block] = [
+        Text(
+            "Stage 1.5 trains on every sample that is left, stage 1 on a seeded share, stage 2 on a subset per "
+            "category: K-means on image vectors and a balanced draw from the clusters where the recipe says so, "
+            "otherwise a random draw or all."
+        ),
+        _strategies(categories),
+        _stages(report.get("stages", {}), list(categories)),
+    ]
+    clustered = [(name, entry) for name, entry in categories.items() if entry.get("clusters")]
+    blocks += [_clusters(name, entry, samples) for name, entry in clustered]
+    return Section(title="Selection", blocks=tuple(blocks))
+
+
+def _shown(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The largest clusters of a category."""
+    return sorted(entry.get("mosaic") or [], key=lambda cluster: (-cluster["size"], cluster["cluster"]))[
+        :SHOWN_CLUSTERS
+    ]
+
+
+def _ids(cluster: dict[str, Any]) -> list[str]:
+    return list(cluster["sample_ids"][:SHOWN_PER_CLUSTER])
+
+
+def _strategies(categories: dict[str, dict[str, Any]]) -> Table:
+    return Table(
+        caption="Stage-2 subset by category",
+        headers=("Category", "Strategy", "Clusters", "Quota", "Rows", "Kept", "Coverage, %"),
+        rows=tuple(
+            (
+                name,
+                str(entry["strategy"]),
+                _count(entry.get("clusters")),
+                _count(entry.get("quota")),
+                f"{entry['of']:,}",
+                f"{entry['kept']:,}",
+                percent(entry.get("coverage")),
+            )
+            for name, entry in categories.items()
+        ),
+    )
+
+
+def _count(value: Any) -> str:
+    """A number, or the length of a list, or a dash."""
+    if isinstance(value, list | dict):
+        value = len(value)
+    return f"{value:,}" if value else "–"
+
+
+def _stages(stages: dict[str, dict[str, int]], categories: list[str]) -> Table:
+    return Table(
+        caption="Rows per stage",
+        headers=("Category", *(STAGE_NAMES[stage] for stage in STAGES)),
+        rows=tuple(
+            (category, *(f"{stages.get(stage, {}).get(category, 0):,}" for stage in STAGES)) for category in categories
+        ),
+    )
+
+
+def _clusters(name: str, entry: dict[str, Any], samples: dict[str, Sample]) -> Details:
+    shown = _shown(entry)
+    rows = tuple(
+        MosaicRow(f"Cluster {cluster['cluster']}", f"{cluster['size']:,} samples", _images(_ids(cluster), samples))
+        for cluster in shown
+    )
+    return Details(
+        summary=f"{name}: {len(entry.get('mosaic') or [])} clusters",
+        open=True,
+        blocks=(
+            Chart(figures=(_sizes(entry),)),
+            Mosaic(rows=rows, caption="Cluster mosaic: the first pictures of the largest clusters"),
+        ),
+    )
+
+
+def _images(sample_ids: list[str], samples: dict[str, Sample]) -> tuple[bytes, ...]:
+    found = [samples[key] for key in sample_ids if key in samples]
+    return tuple(sample.images[0].bytes or b"" for sample in found if sample.images)
+
+
+def _sizes(entry: dict[str, Any]) -> GroupedBars:
+    before, after = _numbers(entry.get("before")), _numbers(entry.get("after"))
+    clusters = sorted({*before, *after})
+    series = (("before", before), ("after the balanced draw", after))
+    return GroupedBars(
+        title="Cluster sizes before and after the draw",
+        y_label="samples",
+        groups=tuple(str(cluster) for cluster in clusters),
+        series=tuple((label, tuple(sizes.get(cluster, 0) for cluster in clusters)) for label, sizes in series),
+        value_format=plain_number,
+        first_colour=2,
+        width=980.0,
+        height=220.0,
+    )
+
+
+def _numbers(sizes: Any) -> dict[int, int]:
+    """Sizes by cluster number, from a list or from a JSON object."""
+    if isinstance(sizes, dict):
+        return {int(cluster): int(size) for cluster, size in sizes.items()}
+    return {cluster: int(size) for cluster, size in enumerate(sizes or [])}

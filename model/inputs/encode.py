@@ -1,0 +1,205 @@
+"""A conversation as tokens, labels and tiles: ChatML, images in place, labels on the answers only."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from data.errors import AerieError
+from data.files import read_bytes
+from data.images import ImageProblemError, decode_image
+from data.schema import ImageRef, Sample
+from model.config import ModelSettings, TilingSettings
+from model.inputs.batch import IGNORE_INDEX, EncodedSample
+from model.inputs.tiling import tile_count, tile_image
+from model.inputs.tokens import ChatTokenizer
+
+PLACEHOLDER = "<image>"
+PLACED = re.compile(re.escape(PLACEHOLDER) + "\n?")
+Pair = tuple[str, str]  # question, answer
+
+
+class SampleProblemError(Exception):
+    """A sample that can't be encoded; `reason` is the ledger's reason, the message is the detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def question_answer_pairs(sample: Sample) -> list[Pair]:
+    """The (question, answer) pairs in order. System turns are left out: the recipe's system prompt is the only one."""
+    turns = [turn for turn in sample.conversations if turn.role != "system"]
+    roles = [turn.role for turn in turns]
+    if not turns or len(turns) % 2 or roles != ["user", "assistant"] * (len(turns) // 2):
+        raise SampleProblemError("malformed_turns", f"sample {sample.sample_id}: roles {roles} don't alternate")
+    return [(turns[i].content, turns[i + 1].content) for i in range(0, len(turns), 2)]
+
+
+def placed_pairs(sample: Sample, turns: Sequence[int] | None) -> tuple[list[Pair], int]:
+    """The chosen pairs, each with its placeholders, and how many images (the first ones) they place.
+
+    A pair sees the images that were placed up to it: those of dropped earlier pairs are placed before its question,
+    each on a line; a pair that comes after a later one finds its own images placed already.
+    """
+    pairs = question_answer_pairs(sample)
+    marks = [question.count(PLACEHOLDER) for question, _ in pairs]
+    if sum(marks) != len(sample.images):
+        raise SampleProblemError(
+            "image_token_mismatch",
+            f"sample {sample.sample_id}: {sum(marks)} {PLACEHOLDER} placeholders, {len(sample.images)} images",
+        )
+    if turns is None:
+        return pairs, len(sample.images)
+    chosen, placed = [], 0
+    for turn in turns:
+        question, answer = pairs[turn]
+        before = sum(marks[:turn])
+        missing = f"{PLACEHOLDER}\n" * max(before - placed, 0)
+        question = missing + (PLACED.sub("", question) if placed > before else question)
+        placed = max(placed, before + marks[turn])
+        chosen.append((question, answer))
+    return chosen, placed
+
+
+class _Script:
+    """Token ids and labels, written piece by piece."""
+
+    def __init__(self, tokenizer: ChatTokenizer, settings: ModelSettings) -> None:
+        self.ids: list[int] = []
+        self.labels: list[int] = []
+        self._tokenizer, self._settings = tokenizer, settings
+        self._newline = tokenizer.encode("\n")
+
+    def put(self, ids: list[int], answer: bool = False) -> None:
+        """Append tokens; only those of an answer are labels."""
+        self.ids += ids
+        self.labels += ids if answer else [IGNORE_INDEX] * len(ids)
+
+    def system(self) -> None:
+        """The recipe's system prompt, the same in training and evaluation."""
+        text = self._tokenizer.encode(f"system\n{self._settings.system_prompt}")
+        self.put([self._tokenizer.im_start_id, *text, self._tokenizer.im_end_id, *self._newline])
+
+    def question(self, text: str, tiles: Iterator[int]) -> None:
+        """A user turn and the opening of the answer; `tiles` yields the tile count of each placed image."""
+        encode, tokenizer = self._tokenizer.encode, self._tokenizer
+        first, *rest = text.split(PLACEHOLDER)
+        ids = [tokenizer.im_start_id, *encode(f"user\n{first}")]
+        for part in rest:
+            context = [tokenizer.image_context_id] * (next(tiles) * self._settings.tokens_per_tile)
+            ids += [tokenizer.image_start_id, *context, tokenizer.image_end_id]
+            ids += encode(part if part.startswith("\n") else f"\n{part}")
+        ids += [tokenizer.im_end_id, *self._newline, tokenizer.im_start_id, *encode("assistant\n")]
+        self.put(ids)
+
+    def answer(self, text: str) -> None:
+        """The labelled answer up to and including the end of its turn."""
+        self.put([*self._tokenizer.encode_markup(text), self._tokenizer.im_end_id], answer=True)
+        self.put(self._newline)
+
+
+def _script(
+    sample: Sample, tokenizer: ChatTokenizer, settings: ModelSettings, turns: Sequence[int] | None
+) -> tuple[_Script, int]:
+    """The written conversation and the number of images it places."""
+    pairs, placed = placed_pairs(sample, turns)
+    tiles = (tile_count(image.width, image.height, settings.tiling) for image in sample.images)
+    script = _Script(tokenizer, settings)
+    script.system()
+    for question, answer in pairs:
+        script.question(question, tiles)
+        script.answer(answer)
+    return script, placed
+
+
+def encode_sample(
+    sample: Sample,
+    tokenizer: ChatTokenizer,
+    settings: ModelSettings,
+    turns: Sequence[int] | None = None,
+    *,
+    tiles: Sequence[np.ndarray] | None = None,
+) -> EncodedSample:
+    """A sample's conversation as the network takes it.
+
+    `turns` are the pairs to keep, in that order (None: all). `tiles` are the images' tiles when the caller has them
+    already (uint8 [P_i, S, S, 3] each); else the images are decoded here.
+    """
+    script, placed = _script(sample, tokenizer, settings, turns)
+    if tiles is None:
+        tiles = [image_tiles(image, settings.tiling) for image in sample.images[:placed]]
+    return EncodedSample(
+        sample_id=sample.sample_id,
+        source=sample.source,
+        category=sample.category,
+        input_ids=np.array(script.ids, dtype=np.int64),
+        labels=np.array(script.labels, dtype=np.int64),
+        tiles=_stacked(tiles[:placed], settings.tiling.tile_size),
+    )
+
+
+def token_count(
+    sample: Sample, tokenizer: ChatTokenizer, settings: ModelSettings, turns: Sequence[int] | None = None
+) -> int:
+    """The length that `encode_sample` will give, without decoding a pixel."""
+    return len(_script(sample, tokenizer, settings, turns)[0].ids)
+
+
+def tiles_used(sample: Sample, settings: ModelSettings, turns: Sequence[int] | None = None) -> int:
+    """The number of tiles that `encode_sample` will give, without decoding a pixel."""
+    _, placed = placed_pairs(sample, turns)
+    return sum(tile_count(image.width, image.height, settings.tiling) for image in sample.images[:placed])
+
+
+def encode_prompt(
+    prompt: str,
+    images: Sequence[ImageRef],
+    tokenizer: ChatTokenizer,
+    settings: ModelSettings,
+    *,
+    blind: bool = False,
+) -> EncodedSample:
+    """One question up to the opening of its answer; `blind` shows mid-grey tiles instead of the pictures."""
+    if prompt.count(PLACEHOLDER) != len(images):
+        raise SampleProblemError(
+            "image_token_mismatch",
+            f"prompt {prompt[:60]!r}: {prompt.count(PLACEHOLDER)} {PLACEHOLDER} placeholders, {len(images)} images",
+        )
+    script = _Script(tokenizer, settings)
+    script.system()
+    counts = [tile_count(image.width, image.height, settings.tiling) for image in images]
+    script.question(prompt, iter(counts))
+    size = settings.tiling.tile_size
+    if blind:
+        tiles = np.full((sum(counts), size, size, 3), 128, dtype=np.uint8)
+    else:
+        tiles = _stacked([image_tiles(image, settings.tiling) for image in images], size)
+    return EncodedSample(
+        sample_id="",
+        source="",
+        category="",
+        input_ids=np.array(script.ids, dtype=np.int64),
+        labels=np.array(script.labels, dtype=np.int64),
+        tiles=tiles,
+    )
+
+
+@lru_cache(maxsize=32)  # questions about one image follow each other
+def image_tiles(image: ImageRef, tiling: TilingSettings) -> np.ndarray:
+    """The tiles of an encoded image, uint8 [P, S, S, 3], read-only; `AerieError` when it can't be decoded."""
+    payload = image.bytes if image.bytes is not None else read_bytes(image.path or "")
+    try:
+        decoded = decode_image(payload)
+    except ImageProblemError as error:
+        raise AerieError(f"image {image.path}: {error.reason} ({error}); run the validation step again") from error
+    if decoded.size != (image.width, image.height):
+        raise AerieError(f"image {image.path} has {decoded.size} pixels, its row says {(image.width, image.height)}")
+    tiles = tile_image(decoded, tiling)
+    tiles.setflags(write=False)
+    return tiles
+
+
+def _stacked(tiles: Sequence[np.ndarray], size: int) -> np.ndarray:
+    return np.concatenate(tiles) if tiles else np.zeros((0, size, size, 3), dtype=np.uint8)

@@ -1,0 +1,157 @@
+"""Sample uses: which turns of which sample an epoch shows, in which pack, in which order."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from data.schema import Sample
+from model.config import ModelSettings
+from model.inputs.encode import SampleProblemError, question_answer_pairs, tiles_used, token_count
+from model.inputs.packing import plan_packs
+from model.inputs.tokens import ChatTokenizer
+from model.recipe import StageSettings
+
+PACK_SCHEMA = pa.schema(
+    [
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("pack", pa.int32(), nullable=False),  # numbered over all epochs, in training order
+        pa.field("order", pa.int32(), nullable=False),  # place of the sample in its pack
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("tiles", pa.int32(), nullable=False),
+        pa.field("turns", pa.list_(pa.int32()), nullable=False),  # question-answer pairs, in the order shown
+        pa.field("shard", pa.int32(), nullable=False),  # where the formatting step keeps the sample
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleUse:
+    """One showing of a sample in one epoch; `shard` and `row` say where its formatted text and images are."""
+
+    sample_id: str
+    source: str
+    category: str
+    tokens: int
+    tiles: int
+    turns: tuple[int, ...]
+    shard: int
+    row: int
+
+
+def draw_turns(
+    pairs: int, draw: int | None, *, added: int = 0, seed: int, stage: str, epoch: int, sample_id: str
+) -> tuple[int, ...]:
+    """The pairs that an epoch shows of a conversation: all in order, or at most `draw` of them in random order.
+
+    The last `added` pairs were made by augmentation rules: a draw shows them always and first, since a rule that is
+    drawn away now and then would not have the share that the recipe gives it.
+    """
+    if draw is None:
+        return tuple(range(pairs))
+    always = tuple(range(pairs - added, pairs))[:draw]
+    rest = range(pairs - added)
+    generator = random.Random(f"{seed}/{stage}/{epoch}/{sample_id}")
+    return always + tuple(generator.sample(rest, min(draw - len(always), len(rest))))
+
+
+def uses_of(
+    sample: Sample,
+    place: tuple[int, int],
+    *,
+    tokenizer: ChatTokenizer,
+    model: ModelSettings,
+    settings: StageSettings,
+    stage: str,
+    seed: int,
+) -> list[SampleUse]:
+    """The sample's use in each epoch; `SampleProblemError` when one of them can't be trained on.
+
+    A sample that is too long for a pack in any epoch is left out of all: it is counted once, as one sample.
+    """
+    pairs = len(question_answer_pairs(sample))
+    known: dict[tuple[int, ...], SampleUse] = {}
+    uses = []
+    for epoch in range(settings.epochs):
+        turns = draw_turns(
+            pairs,
+            settings.turns_per_sample,
+            added=len(sample.meta.get("augmentation", [])),
+            seed=seed,
+            stage=stage,
+            epoch=epoch,
+            sample_id=sample.sample_id,
+        )
+        if turns not in known:
+            known[turns] = _use(sample, place, turns, tokenizer, model)
+            _check_room(known[turns], settings)
+        uses.append(known[turns])
+    return uses
+
+
+def _use(
+    sample: Sample, place: tuple[int, int], turns: tuple[int, ...], tokenizer: ChatTokenizer, model: ModelSettings
+) -> SampleUse:
+    return SampleUse(
+        sample_id=sample.sample_id,
+        source=sample.source,
+        category=sample.category,
+        tokens=token_count(sample, tokenizer, model, turns),
+        tiles=tiles_used(sample, model, turns),
+        turns=turns,
+        shard=place[0],
+        row=place[1],
+    )
+
+
+def _check_room(use: SampleUse, settings: StageSettings) -> None:
+    if use.tokens > settings.capacity:
+        raise SampleProblemError(
+            "too_long", f"sample {use.sample_id}: {use.tokens} tokens, a pack holds {settings.capacity}"
+        )
+    if settings.max_tiles_per_pack is not None and use.tiles > settings.max_tiles_per_pack:
+        raise SampleProblemError(
+            "too_many_tiles", f"sample {use.sample_id}: {use.tiles} tiles, a pack holds {settings.max_tiles_per_pack}"
+        )
+
+
+def plan_epoch(
+    uses: Sequence[SampleUse], settings: StageSettings, *, seed: int, stage: str, epoch: int
+) -> list[list[int]]:
+    """The epoch's packs of use numbers in training order.
+
+    Samples are shuffled before the plan (equal lengths then meet other neighbours each epoch), packs after it.
+    """
+    generator = random.Random(f"{seed}/{stage}/{epoch}/packs")
+    shuffled = list(range(len(uses)))
+    generator.shuffle(shuffled)
+    plan = plan_packs(
+        [uses[use].tokens for use in shuffled],
+        settings.capacity,
+        strategy=settings.packing,
+        tiles=[uses[use].tiles for use in shuffled],
+        max_tiles=settings.max_tiles_per_pack,
+    )
+    generator.shuffle(plan)
+    return [[shuffled[number] for number in pack] for pack in plan]
+
+
+def pack_table(uses: Sequence[SampleUse], plan: Iterable[Sequence[int]], epoch: int, first_pack: int) -> pa.Table:
+    """Rows of `PACK_SCHEMA` for one epoch, packs numbered from `first_pack`."""
+    rows = [
+        (epoch, pack, order, uses[number])
+        for pack, members in enumerate(plan, start=first_pack)
+        for order, number in enumerate(members)
+    ]
+    columns = {
+        "epoch": [row[0] for row in rows],
+        "pack": [row[1] for row in rows],
+        "order": [row[2] for row in rows],
+    }
+    columns |= {name: [getattr(row[3], name) for row in rows] for name in SampleUse.__slots__}
+    return pa.table(columns, schema=PACK_SCHEMA)

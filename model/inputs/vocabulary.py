@@ -1,0 +1,103 @@
+"""The tokenizer step: a BPE of the run's own training text, or the published tokenizer that the recipe names."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.errors import AerieError
+from data.files import exists, is_s3, join, read_bytes
+from data.ledger import Tally
+from data.progress import Progress
+from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
+from model.inputs.encode import PLACEHOLDER
+from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
+from model.recipe import Recipe, load_recipe
+
+VERSION = 1
+
+
+def train_tokenizer(recipe_uri: str, recipe_sha256: str, formatting_uri: str, out_uri: str) -> Manifest:
+    """The run's tokenizer: a BPE of the formatted training text, or the published one that the recipe names.
+
+    Held-out text is an attachment of formatting and is never read here. Attachments: `tokenizer` (tokenizer.json),
+    `report` (JSON). The manifest's rows are the samples that were read.
+    """
+    recipe, formatting = load_recipe(recipe_uri, recipe_sha256), read_manifest(formatting_uri)
+    published = _published(recipe, recipe_uri)
+    mark = fingerprint(
+        step="tokenizer",
+        version=VERSION,
+        vocab_size=recipe.model.tokenizer.vocab_size,
+        published=hashlib.sha256(published[0]).hexdigest() if published else "",
+        system_prompt=recipe.model.system_prompt,
+        inputs=[formatting.sha256()],
+    )
+    if (done := committed(out_uri, mark)) is not None:
+        return done
+    tally = Tally("tokenizer")
+    texts = list(_training_texts(recipe, formatting_uri, formatting, tally))
+    if published is None:
+        tokenizer = train_bpe(texts, recipe.model.tokenizer.vocab_size)
+    else:
+        tokenizer = with_special_tokens(parse_tokenizer(*published))
+    report = _tokenizer_report(ChatTokenizer(tokenizer), texts)
+    return commit(
+        out_uri,
+        Manifest(
+            step="tokenizer",
+            fingerprint=mark,
+            recipe_sha256=recipe.sha256,
+            rows=formatting.rows,
+            shards=(),
+            counts=tally.counts(),
+            lineage={"formatting": formatting.sha256()},
+            attachments={
+                "tokenizer": attach(out_uri, "tokenizer.json", tokenizer.to_str(pretty=True).encode()),
+                "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
+            },
+        ),
+    )
+
+
+def _published(recipe: Recipe, recipe_uri: str) -> tuple[bytes, str] | None:
+    """(bytes, URI) of the tokenizer.json that the recipe names; a relative path counts from the recipe."""
+    path = recipe.model.tokenizer.path
+    if path is None:
+        return None
+    uri = path if is_s3(path) else str(Path(recipe_uri).parent / path)
+    uri = uri if uri.endswith(".json") else join(uri, "tokenizer.json")
+    if not exists(uri):
+        raise AerieError(f"model.tokenizer.path: no file {uri}; name a tokenizer.json or a folder that holds one")
+    return read_bytes(uri), uri
+
+
+def _training_texts(recipe: Recipe, uri: str, formatting: Manifest, tally: Tally) -> Iterator[str]:
+    """The pieces of text that encoding will cut, once per use, so that frequent pieces become single tokens."""
+    progress = Progress("tokenizer", formatting.rows)
+    for count in formatting.counts:
+        tally.take(count.source, 0)
+    for sample in read_samples(uri, formatting):
+        tally.take(sample.source)
+        tally.keep(sample.source)
+        yield f"system\n{recipe.model.system_prompt}"
+        for turn in sample.conversations:
+            text = turn.content.replace(PLACEHOLDER, "")
+            yield f"user\n{text}" if turn.role == "user" else text
+            if turn.role == "assistant":
+                yield "assistant\n"
+        progress.update()
+    progress.close()
+
+
+def _tokenizer_report(tokenizer: ChatTokenizer, texts: list[str]) -> dict[str, Any]:
+    """Vocabulary and compression over the training texts."""
+    tokens, characters = sum(len(tokenizer.encode(text)) for text in texts), sum(map(len, texts))
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "texts": len(texts),
+        "characters": characters,
+        "tokens": tokens,
+        "characters_per_token": characters / tokens if tokens else 0.0,
+    }

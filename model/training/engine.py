@@ -1,0 +1,135 @@
+"""DeepSpeed behind a small typed face: the only file that imports it."""
+
+import os
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from model.recipe import StageSettings
+from model.training.freezing import parameter_groups
+from model.vlm import PackTensors
+
+ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
+MAX_BUCKET = 500_000_000  # elements that ZeRO reduces or gathers at once; its own default
+
+
+def engine_config(settings: StageSettings, *, trainable: int, micro_batches: int) -> dict[str, Any]:
+    """DeepSpeed's configuration of a stage; `trainable` is the number of parameters that learn.
+
+    ZeRO allocates its buckets in full, so they are no larger than the gradients. Gradients add up in fp32 even when
+    the network computes in bf16 (DeepSpeed can't do that without ZeRO, i.e. with stage 0).
+    """
+    bucket, half = min(trainable, MAX_BUCKET), settings.precision == "bf16"
+    config: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": 1,  # one pack
+        "gradient_accumulation_steps": micro_batches,
+        "gradient_clipping": settings.grad_clip,
+        "bf16": {"enabled": half},
+        "zero_optimization": {
+            "stage": settings.zero_stage,
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+            "contiguous_gradients": True,
+            "overlap_comm": torch.cuda.is_available(),
+        },
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": None,
+    }
+    if half and settings.zero_stage > 0:
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
+    return config
+
+
+def join_processes() -> torch.device:
+    """Meet the other processes that torchrun started; returns this one's device."""
+    gpu = torch.cuda.is_available()
+    if not gpu:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:
+        # DeepSpeed would compile a shared-memory all-reduce with ninja here (a minute at the first start); gloo does.
+        deepspeed.ops.__compatible_ops__ = {}
+    deepspeed.init_distributed("nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False)
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
+
+
+class TrainingEngine:
+    """A network under DeepSpeed: gradients of a global batch, optimizer steps, state to and from disk.
+
+    The loss of a global batch is sum over all packs of all ranks / `denominator`. DeepSpeed averages gradients over the
+    ranks, so each rank's share is multiplied by their number; the result doesn't depend on it.
+    """
+
+    def __init__(self, model: nn.Module, settings: StageSettings, device: torch.device) -> None:
+        import deepspeed
+
+        self.device, self.settings = device, settings
+        self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
+        groups = parameter_groups(model, settings.weight_decay)
+        trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
+        optimizer = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=device.type == "cuda"
+        )
+        micro_batches = settings.packs_per_step // self.world
+        config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
+        self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+
+    def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
+        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""
+        self._engine.set_gradient_accumulation_boundary(last)
+        loss = self._engine(pack, weights)
+        self._engine.backward(loss * (self.world / denominator), scale_wrt_gas=False)
+        return loss.detach()
+
+    def step(self, learning_rate: float) -> float:
+        """Clip, update the weights; returns the norm of the gradient before clipping."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = self._plain_norm() if self._engine.optimizer.__class__ is torch.optim.AdamW else None
+        self._engine.step()
+        return float(self._engine.get_global_grad_norm() if norm is None else norm)
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Sums over the ranks."""
+        if self.world == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(tensor)
+        return tensor.tolist()
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        distributed.barrier()
+
+    def save(self, folder: str, tag: str) -> None:
+        """Write weights and optimizer state below folder/tag on a local disk; every rank writes its part."""
+        self._engine.save_checkpoint(folder, tag=tag, save_latest=False)
+
+    def load(self, folder: str, tag: str) -> None:
+        """Read what `save` wrote with as many processes."""
+        self._engine.load_checkpoint(folder, tag=tag)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The network's whole state on rank 0, gathered where ZeRO-3 has scattered it; empty on the other ranks."""
+        import deepspeed
+
+        module: nn.Module = self._engine.module
+        if self.settings.zero_stage < 3:
+            return module.state_dict() if self.rank == 0 else {}
+        state = {}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            with deepspeed.zero.GatheredParameters([parameter]):
+                if self.rank == 0:
+                    state[name] = parameter.detach().cpu().clone()
+        if self.rank == 0:
+            state |= {name: value for name, value in module.state_dict().items() if name not in state}
+        return state
+
+    def _plain_norm(self) -> torch.Tensor:
+        """Without ZeRO in fp32 DeepSpeed clips but doesn't tell the norm."""
+        gradients = [parameter.grad for parameter in self._engine.module.parameters() if parameter.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)

@@ -1,0 +1,58 @@
+"""What a training process is told: the stage and where its inputs and its output lie."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.files import join
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """One stage to train; travels from `train_stage` to torchrun's workers as command-line arguments.
+
+    `parent_uri` is the folder of the stage to start from, empty for a fresh network. `fingerprint` names everything
+    that determines the result: only checkpoints that carry it are resumed from.
+    """
+
+    stage: str
+    recipe_uri: str
+    recipe_sha256: str
+    packing_uri: str
+    formatting_uri: str
+    tokenizer_uri: str
+    parent_uri: str
+    out_uri: str
+    fingerprint: str
+
+    @property
+    def checkpoints_uri(self) -> str:
+        """The folder of the stage's checkpoints."""
+        return join(self.out_uri, "checkpoints")
+
+    def arguments(self) -> list[str]:
+        """The command line that `parse` reads."""
+        fields = (field.name for field in dataclasses.fields(self) if field.name != "stage")
+        return [self.stage, *(f"--{name.replace('_', '-')}={getattr(self, name)}" for name in fields)]
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[TrainingJob, bool]:
+    """The job of a command line, and whether the process shall end when its standard input closes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model.training", description="Train one stage; run it under torchrun."
+    )
+    parser.add_argument("stage", help="stage_1, stage_1_5 or stage_2")
+    required = {"recipe_uri": "recipe file", "packing_uri": "folder of the stage's packs"}
+    required |= {"formatting_uri": "folder of the formatted samples", "tokenizer_uri": "folder of the tokenizer"}
+    required |= {"out_uri": "output folder"}
+    optional = {"recipe_sha256": "expected hash of the recipe", "parent_uri": "folder of the stage to start from"}
+    optional |= {"fingerprint": "identity of the result; checkpoints of another are not resumed"}
+    for name, text in required.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", required=True, help=text)
+    for name, text in optional.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", default="", help=text)
+    parser.add_argument("--watch-stdin", action="store_true", help="end when the standard input closes")
+    values = vars(parser.parse_args(arguments))
+    watch = values.pop("watch_stdin")
+    return TrainingJob(**values), watch

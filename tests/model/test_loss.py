@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.inputs.batch import IGNORE_INDEX
+from model.loss import token_weights, weighted_loss
+
+LABELS = np.array([-100, -100, 5, 6, 7, 8, -100, 9, -100, -100])
+BORDERS = np.array([0, 6, 8, 10], dtype=np.int32)  # 4 answers, 1 answer, none
+
+
+@pytest.mark.parametrize(
+    ("reduction", "weights", "denominator"),
+    [("sqrt", (0.5, 1.0), 2 + 1), ("token", (1.0, 1.0), 5), ("sample", (0.25, 1.0), 2)],
+)
+def test_weights_and_denominator(reduction, weights, denominator):
+    given, share = token_weights(LABELS.copy(), BORDERS, reduction)
+    assert given.tolist() == [0, 0, *[weights[0]] * 4, 0, weights[1], 0, 0]
+    assert share == pytest.approx(denominator)
+
+
+def test_equal_losses_give_that_loss_under_every_rule():
+    for reduction in ("sqrt", "token", "sample"):
+        weights, share = token_weights(LABELS.copy(), BORDERS, reduction)
+        assert weights.sum() / share == pytest.approx(1.0)
+
+
+def test_the_first_token_of_a_sample_never_counts():
+    labels = np.array([3, 4, 5, 6])
+    weights, share = token_weights(labels, np.array([0, 2, 4]), "token")
+    assert weights.tolist() == [0, 1, 0, 1]
+    assert share == 2
+
+
+def test_a_pack_without_answers_weighs_nothing():
+    weights, share = token_weights(np.full(4, IGNORE_INDEX), np.array([0, 4]), "sqrt")
+    assert not weights.any()
+    assert share == 0
+
+
+def test_weighted_loss_against_float64():
+    torch.manual_seed(0)
+    hidden, head = torch.randn(6, 8), nn.Linear(8, 11)
+    labels, weights = torch.tensor([1, 2, 3, -100, 4, 5]), torch.tensor([0.0, 0.5, 0.0, 0.0, 1.0, 2.0])
+    logs = torch.log_softmax((hidden.double() @ head.weight.double().T + head.bias.double()), dim=-1)
+    expected = -(0.5 * logs[0, 2] + logs[3, 4] + 2 * logs[4, 5])
+    assert weighted_loss(hidden, head, labels, weights).item() == pytest.approx(expected.item(), abs=1e-5)
