@@ -16,9 +16,7 @@ def copy_folder(source: str, target: str) -> None:
     """Copy every file below `source` to the same place below `target`, from any storage to any."""
     (source_system, source_path), (target_system, target_path) = filesystem(source), filesystem(target)
     target_system.create_dir(target_path, recursive=True)
-    fs.copy_files(
-        source_path, target_path, source_filesystem=source_system, destination_filesystem=target_system
-    )
+    fs.copy_files(source_path, target_path, source_filesystem=source_system, destination_filesystem=target_system)
 
 
 def remove_file(uri: str) -> None:

@@ -6,6 +6,7 @@ Built from the counts in the steps' manifests alone. A row that nobody accounts 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from data.errors import AerieError
@@ -78,18 +79,24 @@ def ledger_flow(
     stages: Mapping[str, Ledger],
     categories: Mapping[str, str],
     trained: Mapping[str, int] | None = None,
+    training: Mapping[str, Ledger] | None = None,
 ) -> LedgerFlow:
     """Follow every source through `chain` (step name, counts), which ends in the step that every stage reads.
 
     `stages` holds each stage's packing counts. `categories` maps each source, in order, to its category. `trained`
     gives the distinct rows that some stage trains on; without it the stage that takes most decides, which is exact
-    when the stages are nested. Raises `AerieError` naming source and step when rows vanish within or between steps.
+    when the stages are nested. `training` holds what each stage trained on; it must equal what was packed.
+    Raises `AerieError` naming source and step when rows vanish within or between steps.
     """
     for step, counts in [*chain, *((f"packing/{stage}", counts) for stage, counts in stages.items())]:
         check_closed(step, counts)
         unknown = sorted({count.source for count in counts} - set(categories))
         if unknown:
             raise AerieError(f"step {step!r} counts the sources {unknown}, the recipe lists {list(categories)}")
+    for stage, counts in (training or {}).items():
+        check_closed(stage, counts)
+        for source in categories:
+            _check_border(source, f"packing/{stage}", _of(stages[stage], source), stage, _of(counts, source))
     return LedgerFlow(
         sources=tuple(
             _follow(
@@ -113,7 +120,7 @@ def _of(counts: Ledger, source: str) -> StepCount:
 def _follow(
     source: str, category: str, chain: list[tuple[str, StepCount]], stages: dict[str, StepCount], trained: int | None
 ) -> SourceFlow:
-    for (before, left), (after, entered) in zip(chain, chain[1:], strict=False):
+    for (before, left), (after, entered) in pairwise(chain):
         _check_border(source, before, left, after, entered)
     last_step, last = chain[-1]
     for stage, count in stages.items():
@@ -140,9 +147,7 @@ def _check_border(source: str, before: str, left: StepCount, after: str, entered
         )
 
 
-def _left_out(
-    source: str, rows: int, stages: dict[str, StepCount], trained: int | None
-) -> tuple[list[Drop], int]:
+def _left_out(source: str, rows: int, stages: dict[str, StepCount], trained: int | None) -> tuple[list[Drop], int]:
     """(rows of the last step that no stage trains on, by reason; rows that some stage trains on)."""
     widest = max(stages.values(), key=lambda count: count.rows_out, default=None)
     most = widest.rows_out if widest else 0

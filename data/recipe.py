@@ -25,7 +25,7 @@ class Strict(BaseModel):
 class SourceUse(Strict):
     """One source card to draw from."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name of a source card")
     max_samples: int | None = Field(default=None, ge=1, description="cap on training samples taken from the source")
     max_heldout: int | None = Field(default=None, ge=1, description="cap on held-out samples")
 
@@ -164,11 +164,18 @@ def validated(settings: type[Settings], document: dict[str, Any], where: str) ->
         return settings.model_validate(document)
     except ValidationError as error:
         problems = [
-            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
             + (" (unknown key)" if item["type"] == "extra_forbidden" else "")
             for item in error.errors()
+            if not _follows_from_another(item, error.errors())
         ]
-        raise AerieError(f"{where} is not a valid recipe:\n" + "\n".join(problems)) from None
+        raise AerieError(f"{where} is not valid:\n" + "\n".join(problems)) from None
+
+
+def _follows_from_another(item: Any, items: list[Any]) -> bool:
+    """A list whose only entry is wrong is also called too short: that says nothing new."""
+    inside = [other for other in items if len(other["loc"]) > len(item["loc"])]
+    return item["type"] == "too_short" and any(other["loc"][: len(item["loc"])] == item["loc"] for other in inside)
 
 
 def load_data_recipe(uri: str, sha256: str = "") -> DataRecipe:

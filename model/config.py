@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from data.recipe import Strict
 
@@ -19,19 +19,19 @@ class TilingSettings(Strict):
 class SiglipSettings(Strict):
     """SigLIP tower (default: so400m/14 at 448)."""
 
-    hidden_size: int = 1152
-    intermediate_size: int = 4304
-    num_layers: int = 27
-    num_heads: int = 16
-    patch_size: int = 14
+    hidden_size: int = Field(default=1152, ge=1)
+    intermediate_size: int = Field(default=4304, ge=1)
+    num_layers: int = Field(default=27, ge=1)
+    num_heads: int = Field(default=16, ge=1)
+    patch_size: int = Field(default=14, ge=1)
 
 
 class ConvNextSettings(Strict):
     """ConvNeXt tower of four stages (default: XXLarge at 512); the tile is resized to `image_size`."""
 
-    depths: tuple[int, int, int, int] = (3, 4, 30, 3)
-    dims: tuple[int, int, int, int] = (384, 768, 1536, 3072)
-    image_size: int = 512
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 30, 3)
+    dims: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (384, 768, 1536, 3072)
+    image_size: int = Field(default=512, ge=1)
 
     @property
     def stride(self) -> int:
@@ -42,13 +42,13 @@ class ConvNextSettings(Strict):
 class LanguageSettings(Strict):
     """Qwen2.5 decoder (default: 0.5B)."""
 
-    hidden_size: int = 896
-    intermediate_size: int = 4864
-    num_layers: int = 24
-    num_heads: int = 14
-    num_kv_heads: int = 2
-    rope_theta: float = 1_000_000.0
-    max_positions: int = 32768
+    hidden_size: int = Field(default=896, ge=1)
+    intermediate_size: int = Field(default=4864, ge=1)
+    num_layers: int = Field(default=24, ge=1)
+    num_heads: int = Field(default=14, ge=1)
+    num_kv_heads: int = Field(default=2, ge=1)
+    rope_theta: float = Field(default=1_000_000.0, gt=0)
+    max_positions: int = Field(default=32768, ge=1)
     tie_embeddings: bool = True
 
 
@@ -91,6 +91,15 @@ class ModelSettings(Strict):
                 f"convnext.image_size must be {self.grid * self.convnext.stride} so that its grid is "
                 f"{self.grid}x{self.grid} like SigLIP's after PixelShuffle"
             )
-        if self.language.hidden_size % self.language.num_heads:
-            raise ValueError("language.hidden_size must be a multiple of language.num_heads")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "ModelSettings":
+        siglip, language = self.siglip, self.language
+        if siglip.hidden_size % siglip.num_heads:
+            raise ValueError("siglip.hidden_size must be a multiple of siglip.num_heads")
+        if language.hidden_size % (2 * language.num_heads):
+            raise ValueError("language.hidden_size must be a multiple of 2 * language.num_heads (rotary pairs)")
+        if language.num_heads % language.num_kv_heads:
+            raise ValueError("language.num_heads must be a multiple of language.num_kv_heads")
         return self

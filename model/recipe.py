@@ -14,7 +14,7 @@ Part = Literal["connector", "vision", "language"]
 class StageSettings(Strict):
     """One training stage."""
 
-    trainable: tuple[Part, ...] = ("connector", "vision", "language")
+    trainable: tuple[Part, ...] = Field(default=("connector", "vision", "language"), min_length=1)
     capacity: int = Field(default=16384, ge=64, description="tokens per pack")
     max_tiles_per_pack: int | None = Field(default=None, ge=1)
     packing: Literal["balanced", "best_fit", "first_fit", "reference"] = "balanced"
@@ -47,7 +47,7 @@ class Recipe(Strict):
     """Everything that determines a run besides the code and the source packages."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=1 << 32)
     data: DataSettings
     model: ModelSettings
     stages: dict[str, StageSettings]

@@ -38,6 +38,10 @@ def _for_people() -> Iterator[Console]:
     except StepFailedError as error:
         problems.print(f"Error: {error}")
         raise typer.Exit(1) from None
+    except OSError as error:
+        # A folder that can't be written, a full disk: the system's words name the path and the reason.
+        problems.print(f"Error: {error.strerror}: {error.filename}" if error.filename else f"Error: {error}")
+        raise typer.Exit(2) from None
     except KeyboardInterrupt:
         problems.print("Interrupted. Finished steps are kept; continue with aerie run --resume.")
         raise typer.Exit(130) from None

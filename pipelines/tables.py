@@ -53,8 +53,32 @@ STAGE_ROWS = {
 
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
-    """The evaluation part of the report's summary, one row a benchmark and one column a stage."""
-    raise NotImplementedError
+    """The evaluation part of the report's summary, one row a benchmark and one column a stage; then the ledger."""
+    stages = {"stage_1": "stage 1", "stage_1_5": "stage 1.5", "stage_2": "stage 2"}
+    kinds = {"all": "all", "yes_no": "yes/no", "open": "open"}
+    scores = _table("Held-out scores, %", "source", "questions", "asked", "majority", "blind", *stages.values())
+    for row in summary["evaluation"]:
+        whole = row["answer_type"] == "all"
+        scores.add_row(
+            row["group"] if whole else "",
+            kinds[row["answer_type"]],
+            f"{row['questions']:,}",
+            _percent(row["majority"]),
+            _percent(row["blind"]),
+            *(_percent(row["stages"][stage]) for stage in stages),
+            style="" if whole else "dim",
+        )
+    console.print(scores)
+    total = summary["ledger"]["total"]
+    console.print(
+        f"Ledger: {total['read']:,} rows read + {total['added']:,} added = {total['trained']:,} trained + "
+        f"{total['lost']:,} dropped",
+        highlight=False,
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _table(title: str, *columns: str) -> Table:

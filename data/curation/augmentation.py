@@ -83,7 +83,10 @@ def ending(sample: Sample, turns: int) -> str:
 
 
 def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out_uri: str) -> Manifest:
-    """Add rule-made turns; every row stays, ids too. Attachment `report` (JSON): per rule fitting, augmented, examples."""
+    """Add rule-made turns; every row stays, ids too.
+
+    Attachment `report` (JSON): per rule `fitting`, `augmented` and `examples` before and after.
+    """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     selection, settings = read_manifest(selection_uri), recipe.data.augmentation
     mark = fingerprint(

@@ -16,11 +16,12 @@ BOLD = re.compile(r"\*\*((?:(?!\*\*).)+)\*\*", re.S)
 LABEL = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*:\s*(?=\S)", re.I)
 SENTENCE = re.compile(r"(?:the|my)\s+(?:final\s+|correct\s+)?answer\s+is\s*:?\s*(?=\S)", re.I)
 # "The answer is in the book": with such a word next, the answer is a sentence and its beginning no decoration.
-CLAUSE = frozenset(
-    "about at because behind beyond both correct either for from given here hidden if in incorrect just left likely more"
-    " neither not obvious of on only quite right simple simply that there to too unclear under unknown up very what when"
-    " where whether which with within wrong".split()
-)
+_CLAUSE_WORDS = """
+    about at because behind beyond both correct either for from given here hidden if in incorrect just left
+    likely more neither not obvious of on only quite right simple simply that there to too unclear under unknown
+    up very what when where whether which with within wrong
+"""
+CLAUSE = frozenset(_CLAUSE_WORDS.split())
 MAX_PHRASE_WORDS = 4
 
 
@@ -93,8 +94,8 @@ def _answer_prefix(text: str) -> str | None:
         return None
     if words and words[0].lower() in CLAUSE:
         return None
-    # The period ended the sentence that is gone; one inside (a decimal, "U.S.") belongs to the answer.
-    return rest[:-1] if rest.endswith(".") and "." not in rest[:-1] else rest
+    # The period ended the sentence that is gone; that of an abbreviation ("U.S.") belongs to the answer.
+    return rest[:-1] if rest.endswith(".") and not re.search(r"\.(?!\d)", rest[:-1]) else rest
 
 
 RULES: tuple[tuple[str, Callable[[str], str | None]], ...] = (

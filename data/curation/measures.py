@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
@@ -21,8 +22,9 @@ from data.curation.rules import (
     template_residue,
 )
 from data.schema import Sample
+from data.storage import parquet_table
 
-VERSION = 1
+VERSION = 2
 DIALOGUE = "dialogue"  # free conversation: a yes/no question may get any answer
 DETAIL_CHARS = 160
 
@@ -36,7 +38,8 @@ class Measures:
     earlier pair, 0 to 1. unsupported_decimals: decimals of the worst answer beyond what the sample supports.
     mismatched_turns: answers of the wrong kind, and questions with two different answers.
     relevance: 1 when every question can be about the sample's images, -1 when none can.
-    empty_turns, placeholder_leaks (`<image>` in an answer, control tokens anywhere), refusals, template_residues: counts.
+    empty_turns, refusals, template_residues: counts; placeholder_leaks: also, `<image>` in an
+    answer or control tokens anywhere.
     details: JSON, measure name to what was found first, for the report.
     """
 
@@ -101,7 +104,7 @@ def measure(sample: Sample) -> Measures:
         answer_chars=sum(map(len, answers)),
         max_turn_chars=max((len(turn.content) for turn in sample.conversations), default=0),
         repeated_ngram_ratio=max(ratios, default=0.0),
-        repeated_turn_ratio=1 - len({(normal(q), normal(a)) for q, a in pairs}) / len(pairs) if pairs else 0.0,
+        repeated_turn_ratio=1 - len({(_asked(q), normal(a)) for q, a in pairs}) / len(pairs) if pairs else 0.0,
         unsupported_decimals=_unsupported(sample, pairs, found),
         mismatched_turns=_mismatched(sample, pairs, found),
         relevance=1 - 2 * irrelevant / len(pairs) if pairs else 1.0,
@@ -113,7 +116,12 @@ def measure(sample: Sample) -> Measures:
     )
 
 
-def _first(pattern, text: str) -> str:  # type: ignore[no-untyped-def]
+def _asked(question: str) -> str:
+    """The question for comparisons: the first of a conversation places the images, its repetition doesn't."""
+    return normal(question.replace("<image>", " "))
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
     match = pattern.search(text)
     return match.group(0) if match else ""
 
@@ -141,7 +149,7 @@ def _mismatched(sample: Sample, pairs: list[tuple[str, str]], found: _Findings) 
     for index, (question, answer) in enumerate(pairs):
         if index < len(tasks) and tasks[index] == DIALOGUE:
             continue
-        earlier = told.setdefault(normal(question), normal(answer))
+        earlier = told.setdefault(_asked(question), normal(answer))
         reason = kind_mismatch(question, answer)
         if not reason and earlier != normal(answer):
             reason = f"the same question was answered {earlier!r} before"
@@ -177,4 +185,4 @@ def measures_bytes(rows: list[Measures]) -> bytes:
 
 def measures_from(payload: bytes) -> list[Measures]:
     """The inverse of `measures_bytes`."""
-    return [Measures(**row) for row in pq.read_table(io.BytesIO(payload)).to_pylist()]
+    return [Measures(**row) for row in parquet_table(payload).to_pylist()]

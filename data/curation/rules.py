@@ -20,14 +20,22 @@ POLAR = re.compile(rf"(?:{AUXILIARIES})(?:n't)?\b", re.I)
 OPEN_WORD = re.compile(r"(?:what|which|who|whom|whose|where|when|why|how)\b", re.I)
 CHOICE = re.compile(r"\bor\b|,", re.I)
 HOW_MANY = re.compile(r"\b(?:how many|what number of)\b", re.I)
-NUMBER_WORDS = frozenset(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "thousand", "million", "billion", "dozen", "hundreds", "thousands", "millions", "billions", "dozens", "no", "none", "neither", "both", "several", "many", "few", "couple", "pair", "single", "all"]
-)
+_COUNTS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million
+    billion dozen hundreds thousands millions billions dozens no none neither both several many few couple pair
+    single all
+"""
+NUMBER_WORDS = frozenset(_COUNTS.split())
 OPTION = re.compile(r"(?:^|[\s(])\(?([A-H])[.):]\s*(?=\S)")
 CHOSEN = re.compile(r"(?:the )?(?:answer|option|choice)?(?: is)?[:\s]*\(?([A-H])\)?[.):]?", re.I)
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 DECIMAL = re.compile(r"(?<![\w.])\d[\d,]*\.(\d+)(?![\d]*\.?\w)")
 DERIVED = re.compile(r"\b(?:average|mean|ratio|rate|percent(?:age)?|share|proportion|per|divided|deviation)\b", re.I)
+# "no" is an answer to "What is the first word?": it stands in the image.
+COPYING = re.compile(
+    r"\b(?:words?|letters?|text|sign|label|line|title|caption|says?|written|spell(?:ed|s)?|button)\b", re.I
+)
 READING = re.compile(r"\b(?:read|transcribe|ocr|written|what does (?:it|this|the \w+) say)\b", re.I)
 IMAGE_TALK = re.compile(
     r"\b(?:(?:in|on|of|from) (?:the|this|that) (?:image|picture|photo|photograph|figure|chart|graph|diagram|screenshot)"
@@ -47,11 +55,12 @@ REFUSAL = re.compile(
 )
 CONTROL = re.compile(r"<\|[a-z_]+\|>|</?(?:img|IMG_CONTEXT)>")
 SLOTS = re.compile(
-    r"\{\{[^{}\n]*\}\}|\{(?:answer|question|value|name|text|number|label|result)\}"
+    r"(?<![\w}^_])\{\{[^{}\n]*\}\}|\{(?:answer|question|value|name|text|number|label|result)\}"
     r"|\[(?:insert|your|fill)\b[^\]\n]*\]|<(?:answer|insert|your)[^<>\n]*>(?!.*</)"
     r"|\\(?:boxed|text|frac|mathrm|textbf)\s*\{\s*\}",
     re.I,
 )
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.S)
 LATEX_BLOCK = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
 
 
@@ -80,7 +89,8 @@ def kind_mismatch(question: str, answer: str) -> str:
     if POLAR.match(asked) and not CHOICE.search(asked):
         fits = len(words) > SHORT_WORDS or (BOOLEANS | HEDGES) & set(words)
         return "" if fits else "yes/no question, the answer is neither"
-    if OPEN_WORD.match(asked) and len(words) == 1 and words[0] in BOOLEANS - {"true", "false"}:
+    bare_boolean = len(words) == 1 and words[0] in BOOLEANS - {"true", "false"}
+    if OPEN_WORD.match(asked) and bare_boolean and not COPYING.search(asked):
         return "open question answered by yes or no"
     return ""
 
@@ -144,8 +154,10 @@ def refers_beyond(question: str, images: int) -> str:
 def template_residue(answer: str) -> str:
     """An unfilled slot, an empty LaTeX command or an unbalanced LaTeX block; "" when the text is whole.
 
-    Balanced decorations are no reason to drop a sample: the formatting step strips them.
+    Balanced decorations are no reason to drop a sample: the formatting step strips them. Code is looked past:
+    `{name}` is what an f-string has to say.
     """
+    answer = CODE.sub(" ", answer)
     slot = SLOTS.search(answer)
     if slot:
         return slot.group(0)

@@ -87,6 +87,12 @@ class Table:
             raise ValueError(f"table {self.headers}: rows {uneven[:5]} do not have {len(self.headers)} cells")
 
     @property
+    def compact(self) -> bool:
+        """A few short columns: such a table is only as wide as its content."""
+        cells = (cell for row in self.rows for cell in row)
+        return len(self.headers) <= 3 and all(len(cell if isinstance(cell, str) else cell.text) <= 40 for cell in cells)
+
+    @property
     def numeric(self) -> tuple[bool, ...]:
         """Per column: does it hold numbers only (blank and dash count as missing numbers)?"""
         columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.headers)
@@ -107,6 +113,21 @@ class Gallery:
     def pictures(self) -> list[tuple[Picture, Embedded | None]]:
         """Each item with its data URI, None for bytes that are not a picture."""
         return [(picture, embedded(picture.image, self.size)) for picture in (Picture(*item) for item in self.items)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Two pictures side by side on each card: (headline, left, right)."""
+
+    items: tuple[tuple[str, Picture, Picture], ...]
+    caption: str = ""
+    size: int = 128
+    kind: ClassVar[str] = "pairs"
+
+    @property
+    def cards(self) -> list[tuple[str, list[tuple[Picture, Embedded | None]]]]:
+        """Each pair with its pictures' data URIs."""
+        return [(head, [(item, embedded(item.image, self.size)) for item in pair]) for head, *pair in self.items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +188,7 @@ class Details:
     kind: ClassVar[str] = "details"
 
 
-Block = Text | Stats | KeyValues | Table | Gallery | Mosaic | Chart | Links | Details
+Block = Text | Stats | KeyValues | Table | Gallery | Pairs | Mosaic | Chart | Links | Details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

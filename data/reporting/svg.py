@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from data.reporting.scale import Label, Scale, make_scale, plain_number
 from data.reporting.text import visible
 
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 14.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 22.0, 14.0, 42.0
 LEGEND_HEIGHT, CHARACTER_WIDTH, LEGEND_GAP = 20.0, 6.3, 26.0
 COLOURS = 6
 MAX_POINTS = 600
@@ -22,7 +22,10 @@ MAX_POINTS = 600
 class Figure(Protocol):
     """What a chart block holds."""
 
-    title: str
+    @property
+    def title(self) -> str:
+        """What the chart shows, in a few words."""
+        ...
 
     def svg(self, ident: str) -> Markup:
         """The chart; `ident` is unique on the page and prefixes the ids inside."""
@@ -50,8 +53,8 @@ class LineChart:
     y_low: float | None = 0.0
     y_high: float | None = None
     y_format: Label = plain_number
-    width: float = 380.0
-    height: float = 230.0
+    width: float = 320.0
+    height: float = 210.0
 
     def svg(self, ident: str) -> Markup:
         """The chart as one SVG element; points that are not finite are left out and counted in the description."""
@@ -86,8 +89,8 @@ class Histogram:
     counts: tuple[float, ...]
     x_format: Label = plain_number
     colour: int = 0
-    width: float = 380.0
-    height: float = 200.0
+    width: float = 320.0
+    height: float = 190.0
 
     def svg(self, ident: str) -> Markup:
         """The chart as one SVG element."""
@@ -109,7 +112,8 @@ class Histogram:
 class GroupedBars:
     """Bars side by side in named groups; a value of None has no bar.
 
-    `value_format` writes each value above its bar. `first_colour` is the colour of the first series.
+    `value_format` writes each value above its bar, `whole` keeps the ticks whole numbers; `first_colour` is the
+    colour of the first series.
     """
 
     title: str
@@ -119,6 +123,7 @@ class GroupedBars:
     y_high: float | None = None
     y_format: Label = plain_number
     value_format: Label | None = None
+    whole: bool = False
     first_colour: int = 0
     width: float = 780.0
     height: float = 270.0
@@ -130,7 +135,7 @@ class GroupedBars:
             return _empty(self.title, ident, self.width, self.height)
         names = [(name, number + self.first_colour) for number, (name, _) in enumerate(self.series)]
         legend = _Legend(names if len(names) > 1 else [], self.width)
-        y = make_scale(0, max(self.y_high or 0, *known), self.height - BOTTOM, TOP + legend.height)
+        y = make_scale(0, max(self.y_high or 0, *known), self.height - BOTTOM, TOP + legend.height, whole=self.whole)
         inside = _y_axis(y, self.y_label, self.y_format, self.width)
         room = (self.width - LEFT - RIGHT) / len(self.groups)
         for index, group in enumerate(self.groups):
@@ -206,7 +211,9 @@ def _y_axis(y: Scale, label: str, y_format: Label, width: float) -> Markup:
         marks += _text(LEFT - 6, y.at(tick) + 3.5, y_format(tick), "tick end")
     middle = _n((y.start + y.end) / 2)
     turned = Markup('<text class="label middle" x="12" y="{m}" transform="rotate(-90 12 {m})">{label}</text>')
-    return marks + turned.format(m=middle, label=visible(label)) + _segment(LEFT, y.start, width - RIGHT, y.start, "axis")
+    return (
+        marks + turned.format(m=middle, label=visible(label)) + _segment(LEFT, y.start, width - RIGHT, y.start, "axis")
+    )
 
 
 def _polyline(line: Line, points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:

@@ -16,6 +16,7 @@ def run_flow(run: RunFolder) -> LedgerFlow:
         {stage: run.manifest(f"packing/{stage}").counts for stage in STAGES},
         {source: run.cards[source].category for source in run.sources},
         trained_rows(run),
+        {stage: run.manifest(stage).counts for stage in STAGES},
     )
 
 

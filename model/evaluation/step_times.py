@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from data.files import is_s3
 
@@ -27,7 +28,7 @@ def step_seconds(run_uri: str) -> dict[str, float]:
     return seconds
 
 
-def _mark(line: str) -> dict[str, object]:
+def _mark(line: str) -> dict[str, Any]:
     if not line.startswith(MARK):
         return {}
     try:

@@ -66,8 +66,8 @@ class Checkpoints:
         """Fill the engine with a complete checkpoint."""
         if marker.world_size != engine.world:
             raise AerieError(
-                f"checkpoint {join(self.uri, _tag(marker.step))} was written by {marker.world_size} processes, this run "
-                f"has {engine.world}: set `processes: {marker.world_size}`, or remove {self.uri} to start afresh"
+                f"checkpoint {join(self.uri, _tag(marker.step))} was written by {marker.world_size} processes, this "
+                f"run has {engine.world}: set `processes: {marker.world_size}`, or remove {self.uri} to start afresh"
             )
         if not is_s3(self.uri):
             engine.load(self.uri, _tag(marker.step))

@@ -1,6 +1,9 @@
 """DeepSpeed behind a small typed face: the only file that imports it."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -57,6 +60,23 @@ def join_processes() -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
 
 
+@contextmanager
+def _without_muon() -> Iterator[None]:
+    """Spare the second or two in which DeepSpeed sets up a compiler for Muon's kernels, only to see that we use AdamW.
+
+    It asks for Muon in a `try` with `except ImportError`; a None in `sys.modules` is an ImportError.
+    """
+    name = "deepspeed.runtime.zero.muon.muon_optimizer"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 class TrainingEngine:
     """A network under DeepSpeed: gradients of a global batch, optimizer steps, state to and from disk.
 
@@ -76,7 +96,8 @@ class TrainingEngine:
         )
         micro_batches = settings.packs_per_step // self.world
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
-        self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        with _without_muon():
+            self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
 
     def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
         """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""

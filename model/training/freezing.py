@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-PARTS = ("vision", "connector", "language")
+from model.training.cost import PARTS
 
 
 def freeze(model: nn.Module, trainable: Collection[str]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from data.files import join
 
+FINISHED_NAME = "finished.json"  # written last by the workers: the result's files and their hashes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from data.reporting.html import Gallery, Section, Table, Text
+from data.reporting.html import Badge, Gallery, Picture, Section, Table, Text
 from model.evaluation.predictions import Prediction, read_predictions
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.scorers import score
@@ -21,10 +21,11 @@ def examples_section(run: RunFolder) -> Section:
         images = run.heldout[prediction.sample_id].images
         question = prediction.prompt.replace("<image>", "").strip()
         if images:
-            answer = f"→ {prediction.output!r}" + ("" if verdict == "right" else f" (reference {prediction.answer!r})")
-            items.append((images[0].bytes or b"", f"{verdict}, {prediction.source}: {question} {answer}"))
+            reference = "" if verdict == "right" else f"\nReference: {prediction.answer}"
+            caption = f"{prediction.source}\n{question}\nAnswer: {prediction.output}{reference}"
+            items.append(Picture(images[0].bytes or b"", caption, _badge(verdict)))
         else:
-            rows.append((verdict, prediction.source, question, prediction.output, prediction.answer))
+            rows.append((_badge(verdict), prediction.source, question, prediction.output, prediction.answer))
     return Section(
         title="Example predictions",
         blocks=(
@@ -33,6 +34,10 @@ def examples_section(run: RunFolder) -> Section:
             Table(headers=("Verdict", "Source", "Question", "Prediction", "Reference"), rows=tuple(rows)),
         ),
     )
+
+
+def _badge(verdict: str) -> Badge:
+    return Badge(verdict, "good" if verdict == "right" else "bad")
 
 
 def _chosen(predictions: list[Prediction], sources: list[str]) -> Iterator[tuple[Prediction, str]]:

@@ -37,6 +37,7 @@ def _funnel(total: SourceFlow) -> GroupedBars:
         width=980.0,
         height=230.0,
         value_format=plain_number,
+        whole=True,
         first_colour=3,
     )
 

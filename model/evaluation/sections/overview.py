@@ -4,14 +4,16 @@ from typing import Any
 
 from data.ledger_report import LedgerFlow
 from data.reporting.html import Badge, Block, Cell, Chart, Details, KeyValues, Section, Stats, Table
-from data.reporting.svg import GroupedBars
 from data.reporting.scale import percent_label
+from data.reporting.svg import GroupedBars
 from model.evaluation.curves import read_curves
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES, percent, scoreboard
 from model.evaluation.step_times import duration
 from model.recipe import STAGES
 from model.training.cost import plan
+
+PARTS = ("train", "heldout")
 
 
 def overview_section(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Section:
@@ -22,7 +24,7 @@ def overview_section(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]
         Stats(_figures(run, flow, board, sum(parameters.values()), sum(seconds.values()))),
         Chart(figures=(_scores(board),)),
         KeyValues(_identity(run, seconds)),
-        _sources(run),
+        *_sources(run),
         _network(run, parameters),
     ]
     if seconds:
@@ -93,17 +95,22 @@ def _identity(run: RunFolder, seconds: dict[str, float]) -> tuple[tuple[str, Cel
     )
 
 
-def _sources(run: RunFolder) -> Table:
-    heldout = run.document("validation")["checks"]["rows"]
+def _sources(run: RunFolder) -> tuple[Block, ...]:
+    rows = run.document("validation")["checks"]["rows"]
     cards = [run.cards[source] for source in run.sources]
-    return Table(
+    table = Table(
         caption="Sources",
-        headers=("Source", "Category", "Version", "Held-out samples", "Split by", "Licence"),
+        headers=("Source", "Category", "Train", "Held out", "What it is"),
         rows=tuple(
-            (card.name, card.category, card.version, f"{heldout[card.name]['heldout']:,}", card.split_key, card.licence)
+            (card.name, card.category, *(f"{rows[card.name][part]:,}" for part in PARTS), card.description)
             for card in cards
         ),
     )
+    details = Table(
+        headers=("Source", "Version", "Held out by", "Licence"),
+        rows=tuple((card.name, card.version, card.split_key, card.licence) for card in cards),
+    )
+    return table, Details(summary="Versions, splits and licences of the sources", blocks=(details,))
 
 
 def _network(run: RunFolder, parameters: dict[str, int]) -> Table:

@@ -21,6 +21,7 @@ def packing_section(run: RunFolder) -> Section:
             "holds tokens; imbalance compares the heaviest pack with the mean pack, 1 is even."
         ),
         _stages(reports),
+        _evenness(reports),
         Chart(figures=tuple(lengths), caption="Length of the samples, tokens"),
         Chart(figures=tuple(fills), caption="Fill of the packs"),
         *(_strategies(stage, reports[stage]) for stage in STAGES if reports[stage].get("strategies")),
@@ -30,16 +31,22 @@ def packing_section(run: RunFolder) -> Section:
 
 def _stages(reports: dict[str, dict[str, Any]]) -> Table:
     return Table(
-        headers=("Stage", "Strategy", "Capacity", "Epochs", "Samples", "Uses", "Tokens", *METRICS.values()),
+        headers=("Stage", "Strategy", "Capacity", "Epochs", "Samples", "Uses", "Tokens", "Tiles"),
         rows=tuple(
             (
                 STAGE_NAMES[stage],
                 str(report["strategy"]),
-                *(f"{report[name]:,}" for name in ("capacity", "epochs", "samples", "uses", "tokens")),
-                *_metrics(report["metrics"]),
+                *(f"{report[name]:,}" for name in ("capacity", "epochs", "samples", "uses", "tokens", "tiles")),
             )
             for stage, report in reports.items()
         ),
+    )
+
+
+def _evenness(reports: dict[str, dict[str, Any]]) -> Table:
+    return Table(
+        headers=("Stage", *METRICS.values()),
+        rows=tuple((STAGE_NAMES[stage], *_metrics(report["metrics"])) for stage, report in reports.items()),
     )
 
 

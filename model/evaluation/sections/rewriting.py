@@ -5,7 +5,7 @@ from typing import Any
 from data.reporting.html import Section, Table, Text
 from model.evaluation.run_folder import RunFolder
 
-SHOWN_PER_RULE, SHOWN_PER_KIND, SNIPPET_CHARS = 3, 3, 500
+SHOWN_PER_RULE, SHOWN_PER_KIND, SNIPPET_CHARS = 3, 2, 500
 
 
 def augmentation_section(run: RunFolder) -> Section:
@@ -17,7 +17,7 @@ def augmentation_section(run: RunFolder) -> Section:
         title="Augmentation",
         blocks=(
             Text(
-                f"{added:,} samples got turns whose answers are computed by rule from the source's own data "
+                f"{added:,} turns were added, their answers computed by rule from the source's own data "
                 f"(share {run.recipe.data.augmentation.share:g} of the samples that a rule fits)."
             ),
             Table(
@@ -40,7 +40,7 @@ def augmentation_section(run: RunFolder) -> Section:
 
 
 def formatting_section(run: RunFolder) -> Section:
-    """Kinds of change with counts, and examples."""
+    """Kinds of change with counts, the instruction of each task, and examples."""
     report = run.document("formatting")
     changed: dict[str, int] = report.get("changed", {})
     return Section(
@@ -51,9 +51,19 @@ def formatting_section(run: RunFolder) -> Section:
                 "different tasks get clearly distinct ones. The held-out set passes the same rules."
             ),
             Table(
-                headers=("Change", "Samples"),
+                headers=("Change", "Pairs"),
                 rows=tuple((kind, f"{count:,}") for kind, count in changed.items()),
                 empty="Nothing was changed.",
+            ),
+            Table(
+                caption="Instruction by task",
+                headers=("Task", "Instruction", "Pairs"),
+                rows=tuple(
+                    (task, instruction or "none", f"{pairs:,}")
+                    for task, formats in sorted(report.get("formats", {}).items())
+                    for instruction, pairs in formats.items()
+                ),
+                empty="No instruction was given.",
             ),
             Table(
                 caption="Examples",

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from data.reporting.html import Section, Table, Text
+from data.reporting.html import Details, Section, Table, Text
 from model.evaluation.run_folder import RunFolder
-from model.evaluation.scores import Cell, Level, read_cells
+from model.evaluation.scores import Cell as ScoreCell
+from model.evaluation.scores import Level, read_cells
 from model.recipe import STAGES
 
 STAGE_NAMES = {"stage_1": "Stage 1", "stage_1_5": "Stage 1.5", "stage_2": "Stage 2"}
@@ -16,7 +17,10 @@ def percent(value: float | None) -> str:
 
 
 def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
-    """One row per group and answer type: scores after each stage, the last stage's baselines and counts."""
+    """One row per group and answer type: scores after each stage, the last stage's baselines and counts.
+
+    Groups stand in the order of the recipe's sources.
+    """
     documents = {stage: run.document(f"evaluation/{stage}", "scores") for stage in STAGES}
     tables = {
         stage: {_key(cell): cell for cell in read_cells(document, level)} for stage, document in documents.items()
@@ -38,7 +42,11 @@ def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
                 "stage_questions": {stage: cell.questions if cell else 0 for stage, cell in stages.items()},
             }
         )
-    return board
+    if level == "category":
+        place = {category: n for n, category in enumerate(dict.fromkeys(run.cards[s].category for s in run.sources))}
+    else:
+        place = {source: n for n, source in enumerate(run.sources)}
+    return sorted(board, key=lambda row: place.get(row["group"].split("/")[0], len(place)))
 
 
 def evaluation_section(run: RunFolder) -> Section:
@@ -51,16 +59,20 @@ def evaluation_section(run: RunFolder) -> Section:
             Text(
                 f"Held-out questions asked one at a time, greedy decoding. Stages 1 and 1.5 answer {early} (seeded "
                 "choice), stage 2 answers all. Scores are per cent. Majority: the most frequent training answer of "
-                "the same source and task. Blind: the stage-2 model with every image blanked."
+                "the same source and task. Blind: the stage-2 model with every image blanked. "
+                "Exact: the share of stage-2 answers that equal the reference but for case and blanks."
             ),
             _table(scoreboard(run, "source"), "Source"),
             _table(scoreboard(run, "category"), "Category"),
-            _table(scoreboard(run, "task"), "Source and task"),
+            Details(
+                summary="Scores of each task",
+                blocks=(_table(scoreboard(run, "task"), "Source and task"),),
+            ),
         ),
     )
 
 
-def _key(cell: Cell) -> tuple[str, str]:
+def _key(cell: ScoreCell) -> tuple[str, str]:
     return cell.group, cell.answer_type
 
 
@@ -75,11 +87,11 @@ def _table(board: list[dict[str, Any]], first: str) -> Table:
             "Majority",
             "Blind",
             *(STAGE_NAMES[stage] for stage in STAGES),
-            "Exact match",
+            "Exact",
         ),
         rows=tuple(
             (
-                row["group"],
+                row["group"] if row["answer_type"] == "all" else "",
                 kinds[row["answer_type"]],
                 ", ".join(row["metrics"]),
                 f"{row['questions']:,}",

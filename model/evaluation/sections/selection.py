@@ -111,6 +111,7 @@ def _sizes(entry: dict[str, Any]) -> GroupedBars:
         groups=tuple(str(cluster) for cluster in clusters),
         series=tuple((label, tuple(sizes.get(cluster, 0) for cluster in clusters)) for label, sizes in series),
         value_format=plain_number,
+        whole=True,
         first_colour=2,
         width=980.0,
         height=220.0,

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from data.reporting.html import Gallery, Section, Table, Text
+from data.reporting.html import Badge, Cell, Pairs, Picture, Section, Table, Text, Tone
 from data.schema import Sample
 from model.evaluation.run_folder import RunFolder
 
 PAIRS_PER_SOURCE = 2
+TONES: dict[str, Tone] = {"admit": "good", "flag": "warn", "reject": "bad"}
 
 
 def similarity_section(run: RunFolder) -> Section:
@@ -20,21 +21,22 @@ def similarity_section(run: RunFolder) -> Section:
             Text(
                 "S is the mean over a source's rows of the highest product of image and text cosine with any row of "
                 f"the pool (the sources of its category that came before). Above {gate.flag_above} a source is "
-                f"flagged, above {gate.reject_above} rejected."
+                f"flagged, above {gate.reject_above} rejected. The first source of a "
+                "category has no pool to compare with."
             ),
             Table(headers=("Source", "Category", "Rows", "S", "S across categories", "Decision"), rows=_rows(entries)),
             Text(
                 f"{duplicates['count']:,} near-duplicates removed, {duplicates['exact']:,} of them exact "
                 f"(threshold {duplicates['threshold']})."
             ),
-            Gallery(items=_pairs(run, entries), columns=2, caption="The rows most like another source, pair by pair."),
+            Pairs(items=_pairs(run, entries), caption="The rows most like another source"),
         ),
     )
 
 
-def _rows(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
+def _rows(entries: list[dict[str, Any]]) -> tuple[tuple[Cell, ...], ...]:
     def shown(score: float | None) -> str:
-        return "no pool" if score is None else f"{score:.3f}"
+        return "–" if score is None else f"{score:.3f}"
 
     return tuple(
         (
@@ -43,26 +45,27 @@ def _rows(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
             f"{entry['rows']:,}",
             shown(entry["score"]),
             shown(entry["cross_category_score"]),
-            entry["decision"],
+            Badge(entry["decision"], TONES.get(entry["decision"], "plain")),
         )
         for entry in entries
     )
 
 
-def _pairs(run: RunFolder, entries: list[dict[str, Any]]) -> tuple[tuple[bytes, str], ...]:
+def _pairs(run: RunFolder, entries: list[dict[str, Any]]) -> tuple[tuple[str, Picture, Picture], ...]:
     chosen = [(entry, pair) for entry in entries for pair in entry["neighbours"][:PAIRS_PER_SOURCE]]
     samples = run.find(key for _, pair in chosen for key in (pair["sample_id"], pair["nearest_id"]))
-    items: list[tuple[bytes, str]] = []
-    for _, pair in chosen:
+    items: list[tuple[str, Picture, Picture]] = []
+    for entry, pair in chosen:
         ours, nearest = samples[pair["sample_id"]], samples[pair["nearest_id"]]
         if ours.images and nearest.images:
-            items.append((_picture(ours), f"{ours.source}: {first_question(ours)}"))
-            items.append((_picture(nearest), f"{nearest.source} ({pair['similarity']:.3f}): {first_question(nearest)}"))
+            where = "" if entry.get("neighbours_from") == "category" else ", another category"
+            headline = f"{ours.source} and {nearest.source}: {pair['similarity']:.3f}{where}"
+            items.append((headline, _picture(ours), _picture(nearest)))
     return tuple(items)
 
 
-def _picture(sample: Sample) -> bytes:
-    return sample.images[0].bytes or b""
+def _picture(sample: Sample) -> Picture:
+    return Picture(sample.images[0].bytes or b"", first_question(sample))
 
 
 def first_question(sample: Sample) -> str:

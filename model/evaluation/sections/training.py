@@ -64,7 +64,7 @@ def _other(curves: Curves, name: str, label: str) -> LineChart:
         x_label="optimizer step",
         y_label=label.lower(),
         lines=(Line(name=label, points=curves.points(name), colour=5),),
-        height=200.0,
+        height=180.0,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from data.reporting.html import KeyValues, Section, Table, Text
+from data.reporting.html import Badge, KeyValues, Section, Table, Text
 from model.evaluation.run_folder import RunFolder
 
 
@@ -33,7 +33,7 @@ def _expectations(entries: list[dict[str, Any]]) -> Table:
             (
                 str(entry["name"]),
                 str(entry["severity"]),
-                "holds" if entry["success"] else "fails",
+                Badge("holds", "good") if entry["success"] else Badge("fails", "bad"),
                 str(entry["unexpected"]),
                 str(entry["observed"] if entry["observed"] is not None else ""),
             )

@@ -1,0 +1,129 @@
+"""Starts torchrun for a stage, passes its output on, and turns whatever goes wrong into one clear error."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from data.errors import AerieError
+from model.training.job import TrainingJob
+
+EVENT = "::training "
+TAIL_LINES = 12
+GRACE_SECONDS = 60.0  # torchrun gives its workers 30 s after SIGTERM
+WORKER_DIED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
+
+
+def launch(job: TrainingJob, processes: int) -> None:
+    """Train a stage in `processes` processes of this machine; returns when its files are written.
+
+    AerieError: the worker's own message, or how it died, or that it was asked to stop and saved its state.
+    """
+    process = subprocess.Popen(
+        _command(job, processes),
+        stdin=subprocess.PIPE,  # never written: its end tells the workers that this process is gone
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(processes),
+        start_new_session=True,
+    )
+    output = Output(job.stage)
+    reader = threading.Thread(target=output.read, args=(process.stdout,), daemon=True)
+    reader.start()
+    with _ending_with_us(process):
+        code = process.wait()
+        if process.stdin:
+            process.stdin.close()  # workers that outlived torchrun end now
+        reader.join(GRACE_SECONDS)
+    if code:
+        raise AerieError(output.explain(code))
+
+
+class Output:
+    """The lines of torchrun and its workers: printed as they come, except reports of a failure, which are kept."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.events: list[dict[str, Any]] = []
+        self.deaths: list[tuple[int, int]] = []
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._failing = False
+
+    def read(self, lines: Any) -> None:
+        """Take lines until the last writer is gone."""
+        for line in lines:
+            self.take(line.rstrip("\n"))
+
+    def take(self, line: str) -> None:
+        """One line."""
+        if line.startswith(EVENT):
+            self.events.append(json.loads(line.removeprefix(EVENT)))
+            return
+        if found := WORKER_DIED.search(line):
+            self.deaths.append((int(found[1]), int(found[2])))
+            self._failing = True  # from here on torchrun explains itself at length
+        if line.startswith("Traceback (most recent call last)"):
+            self._failing = True
+        if line.startswith(f"{self.stage}  "):
+            self._failing = False
+        if not self._failing and line.strip():
+            print(line, flush=True)
+        if line.strip() and not self.deaths:
+            self.tail.append(line)
+
+    def explain(self, code: int) -> str:
+        """Why training ended with an exit code."""
+        for event in self.events:
+            if event["event"] == "error":
+                return f"{self.stage}: {event['message']}"
+        if any(event["event"] == "stopped" for event in self.events):
+            return f"{self.stage} was asked to stop and saved a checkpoint; run it again to continue from there"
+        if killed := [(-status, rank) for status, rank in self.deaths if status < 0]:
+            number, rank = killed[0]
+            why = " (often: out of memory)" if number == signal.SIGKILL else ""
+            name = signal.Signals(number).name
+            return f"{self.stage}: process {rank} was killed by {name}{why}; run it again to go on from a checkpoint"
+        return f"{self.stage}: training ended with exit code {code}; its last lines:\n" + "\n".join(self.tail)
+
+
+def _command(job: TrainingJob, processes: int) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*torchrun, "-m", "model.training", *job.arguments(), "--watch-stdin"]
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """The workers' variables: cores shared out evenly, and our rooms importable wherever this process runs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    defaults = {"OMP_NUM_THREADS": str(max(cores // processes, 1)), "TOKENIZERS_PARALLELISM": "false"}
+    return {**defaults, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def _ending_with_us(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Hand SIGTERM on to torchrun, and leave nothing of it behind when this process is interrupted."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate()) if main else None
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -1,0 +1,114 @@
+"""A training stage as a step: packs and a parent in, a checkpoint folder with its manifest out."""
+
+import json
+from typing import Any
+
+from data.errors import AerieError
+from data.files import exists, join, read_bytes
+from data.ledger import StepCount, Tally
+from data.storage import Manifest, commit, committed, fingerprint, read_manifest, read_tables
+from model.recipe import STAGES, Recipe, load_recipe
+from model.training.job import FINISHED_NAME, TrainingJob
+from model.training.launch import launch
+
+VERSION = 1
+# Settings that change how a stage is run, not what comes out.
+WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
+# The packs carry these already.
+IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "packing", "epochs", "turns_per_sample"}
+
+
+def train_stage(
+    recipe_uri: str,
+    recipe_sha256: str,
+    stage: str,
+    packing_uri: str,
+    formatting_uri: str,
+    tokenizer_uri: str,
+    parent_uri: str,
+    out_uri: str,
+) -> Manifest:
+    """Train a stage under torchrun, or go on with it where a killed run stopped; `parent_uri` "" starts afresh.
+
+    Attachments: `weights` (safetensors), `config` (what rebuilds the network), `metrics` (JSON lines, one a step).
+    The manifest's rows are sample uses over all epochs; the ledger counts samples.
+    """
+    recipe = load_recipe(recipe_uri, recipe_sha256)
+    if stage not in STAGES:
+        raise AerieError(f"unknown stage {stage!r}; choose from {list(STAGES)}")
+    inputs = {"packing": packing_uri, "formatting": formatting_uri, "tokenizer": tokenizer_uri, "parent": parent_uri}
+    lineage = {name: read_manifest(uri).sha256() for name, uri in inputs.items() if uri}
+    _check_parent(parent_uri, lineage)
+    mark = _training_fingerprint(recipe, stage, lineage)
+    if (done := committed(out_uri, mark)) is not None:
+        return done
+    job = TrainingJob(
+        stage=stage,
+        recipe_uri=recipe_uri,
+        recipe_sha256=recipe.sha256,
+        packing_uri=packing_uri,
+        formatting_uri=formatting_uri,
+        tokenizer_uri=tokenizer_uri,
+        parent_uri=parent_uri,
+        out_uri=out_uri,
+        fingerprint=mark,
+    )
+    if _finished(job) is None:
+        launch(job, recipe.processes)
+    if (finished := _finished(job)) is None:
+        raise AerieError(f"{stage}: the training processes ended without a result in {out_uri}; run it again")
+    packing = read_manifest(packing_uri)
+    return commit(
+        out_uri,
+        Manifest(
+            step=stage,
+            fingerprint=mark,
+            recipe_sha256=recipe.sha256,
+            rows=packing.rows,
+            shards=(),
+            counts=_counts(stage, packing_uri, packing),
+            lineage=lineage,
+            attachments=finished["attachments"],
+        ),
+    )
+
+
+def _training_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) -> str:
+    """All that the weights depend on. Not the number of processes: the loss doesn't, but for rounding."""
+    return fingerprint(
+        step=stage,
+        version=VERSION,
+        settings=recipe.stages[stage].model_dump(mode="json", exclude=WITHOUT_EFFECT | IN_THE_PACKS),
+        model=recipe.model.model_dump(mode="json"),
+        seed=recipe.seed,
+        inputs=lineage,
+    )
+
+
+def _check_parent(parent_uri: str, lineage: dict[str, str]) -> None:
+    """A parent must speak the same tokens: equal shapes would hide another vocabulary."""
+    if parent_uri and read_manifest(parent_uri).lineage.get("tokenizer") != lineage["tokenizer"]:
+        raise AerieError(f"{parent_uri} was trained with another tokenizer; train it again with this run's")
+
+
+def _finished(job: TrainingJob) -> dict[str, Any] | None:
+    """What the workers wrote last, when it belongs to this job."""
+    uri = join(job.out_uri, FINISHED_NAME)
+    document: dict[str, Any] = json.loads(read_bytes(uri)) if exists(uri) else {}
+    return document if document.get("fingerprint") == job.fingerprint else None
+
+
+def _counts(stage: str, packing_uri: str, packing: Manifest) -> tuple[StepCount, ...]:
+    """Every sample in the packs was trained on; a source without one keeps its line."""
+    tally = Tally(stage)
+    for count in packing.counts:
+        tally.take(count.source, 0)
+    samples = {
+        (row["source"], row["sample_id"])
+        for table in read_tables(packing_uri, packing, ["source", "sample_id"])
+        for row in table.to_pylist()
+    }
+    for source, _ in samples:
+        tally.take(source)
+        tally.keep(source)
+    return tally.counts()
