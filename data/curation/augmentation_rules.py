@@ -45,7 +45,7 @@ def chart_compare(sample: Sample, rng: random.Random) -> AddedTurn | None:
         question=f"Which {chart['x']} has the {direction} {chart['y']}, {pair[0][0]} or {pair[1][0]}?",
         answer=answer,
         task="compare",
-        inputs={"direction": direction, **{label: str(value) for label, value in pair}},
+        inputs={"direction": direction, "values": {label: str(value) for label, value in pair}},
     )
 
 

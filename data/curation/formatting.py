@@ -69,9 +69,9 @@ def format_pair(task: str, question: str, answer: str, settings: FormattingSetti
     if settings.instructions and fits(family, bare):
         own = without_instruction(asked)
         kinds += ["replaced_instruction"] if own != asked else []
-        asked, before = with_instruction(own, family), asked
+        asked, before = with_instruction(own, family, settings.wording), asked
         kinds += [f"instruction_{family}"] if asked != before else []
-        instruction = INSTRUCTIONS[family]
+        instruction = INSTRUCTIONS[settings.wording][family]
     return Pair(question=asked, answer=bare, instruction=instruction, kinds=tuple(kinds))
 
 
@@ -166,7 +166,7 @@ def format_samples(
     shards = write_samples(out_uri, _formatted(rows, train, tally), recipe.data.rows_per_shard)
     table = parquet_table(read_attachment(validation_uri, validation, "heldout"))
     heldout = [held(sample) for sample in table_to_samples(table)]
-    report = {**train.report(), "instructions": INSTRUCTIONS, "heldout": held.report()}
+    report = {**train.report(), "instructions": INSTRUCTIONS[settings.wording], "heldout": held.report()}
     return commit(
         out_uri,
         Manifest(

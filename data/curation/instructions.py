@@ -1,7 +1,7 @@
 """Answer formats: one canonical instruction per family of tasks, and the canonical form of short answers.
 
-Eagle 2: same task, similar format; different tasks, clearly distinct formats. The wording is as short as it can be
-understood, because it is paid for in every question of the training set.
+Eagle 2: same task, similar format; different tasks, clearly distinct formats. An instruction is paid for in every
+question of the training set, so that there is a wording as short as it can be understood.
 """
 
 import re
@@ -9,16 +9,28 @@ from typing import Literal
 
 from data.curation.rules import CHOSEN, OPTION, POLAR, last_sentence
 
-VERSION = 1
+VERSION = 2
 Family = Literal["yes_no", "phrase", "number", "transcription", "letter", "free"]
 
-INSTRUCTIONS: dict[Family, str] = {
-    "yes_no": "Yes or no.",
-    "phrase": "Short phrase.",
-    "number": "Number only.",
-    "transcription": "Exact text.",
-    "letter": "Letter only.",
-    "free": "",
+Wording = Literal["brief", "full"]
+# `brief` costs 2 or 3 tokens a question, which a toy model's budget feels; `full` is for models that read instructions.
+INSTRUCTIONS: dict[Wording, dict[Family, str]] = {
+    "brief": {
+        "yes_no": "Yes or no",
+        "phrase": "Short phrase",
+        "number": "Number only",
+        "transcription": "Exact text",
+        "letter": "Letter only",
+        "free": "",
+    },
+    "full": {
+        "yes_no": "Answer yes or no.",
+        "phrase": "Answer with a word or short phrase.",
+        "number": "Answer with a number.",
+        "transcription": "Copy the text exactly.",
+        "letter": "Answer with the option's letter.",
+        "free": "",
+    },
 }
 FAMILY_OF_TASK: dict[str, Family] = {
     "yes_no": "yes_no",
@@ -45,7 +57,7 @@ COPIED_TASKS = frozenset({"line", "first_word", "last_word"})
 PHRASE_WORDS = 4
 NUMBER = re.compile(r"[-+−]?[$€£]?\d[\d,]*(?:\.\d+)?\s?%?")
 BOOLEAN = re.compile(r"(yes|no)[.!]?", re.I)
-# Other people's instructions for the same formats; the canonical one takes their place.
+# Instructions for the same formats, other people's and our own; the one of the recipe's wording takes their place.
 _ANSWER = r"(?:please )?answer (?:the question )?"
 KNOWN = (
     _ANSWER + r"(?:using|with|in) (?:only )?(?:a |one )?(?:single )?word(?: or (?:a )?(?:short )?phrase)?",
@@ -54,6 +66,7 @@ KNOWN = (
     _ANSWER + r"with (?:only )?the (?:option['’]?s? )?letter(?: of the correct (?:option|answer|choice))?"
     r"(?: from the given choices)?(?: directly)?",
     r"(?:please )?(?:answer|reply) (?:briefly|concisely)",
+    *(re.escape(text.rstrip(".")) for wording in INSTRUCTIONS.values() for text in wording.values() if text),
 )
 KNOWN_INSTRUCTION = re.compile(rf"(?:(?<=[?.!:\n])|(?<=[?.!:] ))(?:{'|'.join(KNOWN)})[.!]?\s*$", re.I)
 
@@ -114,9 +127,9 @@ def without_instruction(question: str) -> str:
     return bare if bare.replace("<image>", "").strip() else question
 
 
-def with_instruction(question: str, family: Family) -> str:
+def with_instruction(question: str, family: Family, wording: Wording = "brief") -> str:
     """The question with its family's instruction on a line of its own; once only."""
-    instruction = INSTRUCTIONS[family]
+    instruction = INSTRUCTIONS[wording][family]
     if not instruction or question.endswith("\n" + instruction):
         return question
     return f"{question}\n{instruction}"

@@ -1,9 +1,6 @@
 """DeepSpeed behind a small typed face: the only file that imports it."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,21 +57,17 @@ def join_processes() -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
 
 
-@contextmanager
-def _without_muon() -> Iterator[None]:
-    """Spare the second or two in which DeepSpeed sets up a compiler for Muon's kernels, only to see that we use AdamW.
+def _import_muon_uncompiled() -> None:
+    """Spare the seconds in which DeepSpeed loads torch's compiler, only to see that our AdamW is not Muon.
 
-    It asks for Muon in a `try` with `except ImportError`; a None in `sys.modules` is an ImportError.
+    Its checks import the Muon module, whose functions are decorated with torch.compile; we never call them.
     """
-    name = "deepspeed.runtime.zero.muon.muon_optimizer"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]
+    compiler = torch.compile
+    torch.compile = lambda *_, **__: lambda function: function  # type: ignore[assignment]
     try:
-        yield
+        import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
     finally:
-        del sys.modules[name]
+        torch.compile = compiler
 
 
 class TrainingEngine:
@@ -96,8 +89,8 @@ class TrainingEngine:
         )
         micro_batches = settings.packs_per_step // self.world
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
-        with _without_muon():
-            self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        _import_muon_uncompiled()
+        self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
 
     def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
         """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""

@@ -116,13 +116,10 @@ class Trainer:
             loss += float(engine.gradients(tensors, pack.weights.to(engine.device), scale, last=last))
         loss = engine.sum([loss])[0] / scale
         numbers = step_packs(self.done, len(self.loader), self.settings)
-        if not math.isfinite(loss):
-            raise AerieError(
-                f"the loss of step {self.done + 1} (packs {numbers[0]} to {numbers[-1]}) is {loss}: lower the stage's "
-                f"learning_rate or grad_clip; the last checkpoint in {self.job.checkpoints_uri} is untouched"
-            )
         rate = learning_rate(self.done, self.steps, self.settings)
+        self._check_finite("loss", loss, numbers)
         norm = engine.step(rate)
+        self._check_finite("gradient's norm", norm, numbers)
         return StepMetrics(
             step=self.done + 1,
             loss=loss,
@@ -133,6 +130,14 @@ class Trainer:
             seconds=time.monotonic() - start,
             packs=(numbers[0], numbers[-1]),
         ), stopping > 0
+
+    def _check_finite(self, what: str, value: float, numbers: range) -> None:
+        """Stop before a broken number reaches a checkpoint."""
+        if not math.isfinite(value):
+            raise AerieError(
+                f"step {self.done + 1} (packs {numbers[0]} to {numbers[-1]}): the {what} is {value}. Lower the stage's "
+                f"learning_rate or grad_clip; checkpoints in {self.job.checkpoints_uri} are untouched"
+            )
 
     def _save(self) -> None:
         numbers = step_packs(self.done, len(self.loader), self.settings)

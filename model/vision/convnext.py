@@ -31,10 +31,9 @@ class ConvNextTower(nn.Module):
         Resized in float32 with align_corners, as the reference does. It normalises for SigLIP first and maps that to
         CLIP's numbers; both are affine per channel and commute with the resize, so the pixels are the same.
         """
-        pixels = self.normalise(tiles)
+        pixels, precision = self.normalise(tiles), self.trunk.stem[0].weight.dtype
         size = (self.image_size, self.image_size)
         if pixels.shape[-2:] != size:
-            resized = F.interpolate(pixels.float(), size=size, mode="bilinear", align_corners=True)
-            pixels = resized.to(pixels.dtype)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+            pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", align_corners=True)
+        pixels = pixels.to(precision, memory_format=torch.channels_last)
         return self.trunk.stages(self.trunk.stem(pixels)).permute(0, 2, 3, 1)

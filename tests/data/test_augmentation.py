@@ -97,7 +97,7 @@ def test_chart_answers_follow_from_the_shown_values(augmented):
     for sample, question, answer, inputs in added(augmented[1], "chart_compare"):
         chart = sample.meta["chart"]
         shown = dict(zip(chart["labels"], map(Decimal, chart["values"]), strict=True))
-        names = [name for name in shown if name in inputs]
+        names = [name for name in shown if name in inputs["values"]]
         values = {name: shown[name] for name in names}
         assert len(set(values.values())) == 2
         want = max if "higher" in question else min
@@ -173,7 +173,7 @@ def test_ambiguous_or_broken_charts_are_left_alone(labels, values):
 def test_charts_of_other_sources():
     turn = chart_compare(chart_sample(["a", "a", "b", "c"], ["9", "8", "1,200", "-3"]), random.Random(0))
     assert turn is not None
-    assert set(turn.inputs) == {"direction", "b", "c"}
+    assert set(turn.inputs["values"]) == {"b", "c"}
     assert chart_compare(chart_sample(["a", "b"], ["1", "2"], x=""), random.Random(0)) is None
     broken = replace(chart_sample([], []), meta={"chart": "a bar chart"})
     assert chart_compare(broken, random.Random(0)) is None

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from data.curation.formatting import Formatter, format_pair, format_samples
-from data.curation.instructions import FAMILY_OF_TASK, INSTRUCTIONS
+from data.curation.instructions import FAMILY_OF_TASK
+from data.curation.instructions import INSTRUCTIONS as WORDINGS
 from data.errors import AerieError
 from data.ledger import Tally
 from data.recipe import FormattingSettings
@@ -20,6 +21,7 @@ from data.storage import Manifest, attach, commit, parquet_table, read_attachmen
 
 SOURCES = ("easy-vqa", "vega-charts", "digits", "text-lines", "text-questions", "chatterbot")
 ON = FormattingSettings()
+INSTRUCTIONS = WORDINGS["brief"]
 
 
 def decorated():
@@ -166,6 +168,8 @@ def test_switches(inputs, tmp_path):
     assert list(read_samples(out, manifest)) == before
     bare = format_pair("open", "What is it? ", "**7.**", FormattingSettings(instructions=False))
     assert (bare.question, bare.answer, bare.instruction) == ("What is it?", "7", "")
+    full = format_pair("open", "What is it?\nNumber only", "7", FormattingSettings(wording="full"))
+    assert full.question == "What is it?\nAnswer with a number."
     kept = format_pair("open", "What is it?", "**7**", FormattingSettings(strip_decorations=False))
     assert (kept.answer, kept.instruction) == ("**7**", INSTRUCTIONS["phrase"])
 

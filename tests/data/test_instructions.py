@@ -15,12 +15,13 @@ from data.registry.adapters.easy_vqa import task_of
 OPTIONS = "Which gas do plants take in?\nA. oxygen\nB. carbon dioxide"
 
 
-def test_families_differ_and_stay_short():
-    given = [text for family, text in INSTRUCTIONS.items() if family != "free"]
+@pytest.mark.parametrize("wording", INSTRUCTIONS)
+def test_families_differ_and_stay_short(wording):
+    given = [text for family, text in INSTRUCTIONS[wording].items() if family != "free"]
     assert len(set(given)) == len(given)
-    assert all(1 <= len(text.split()) <= 6 for text in given)
-    assert INSTRUCTIONS["free"] == ""
-    assert set(FAMILY_OF_TASK.values()) == set(INSTRUCTIONS)
+    assert all(1 <= len(text.split()) <= 7 for text in given)
+    assert INSTRUCTIONS[wording]["free"] == ""
+    assert set(FAMILY_OF_TASK.values()) == set(INSTRUCTIONS[wording])
 
 
 def test_declared_tasks_have_one_family_whatever_is_asked():
@@ -100,6 +101,7 @@ def test_an_instruction_that_the_answer_breaks_does_not_fit():
         ("Can you answer with one word", "Can you answer with one word"),
         ("Answer yes or no.", "Answer yes or no."),
         ("<image>\nAnswer yes or no.", "<image>\nAnswer yes or no."),
+        ("Is it red, yes or no", "Is it red, yes or no"),
         ("What is it?", "What is it?"),
     ],
 )
@@ -109,9 +111,17 @@ def test_other_peoples_instructions(question, bare):
 
 def test_an_instruction_comes_once_and_last():
     once = with_instruction("<image>\nis it red?", "yes_no")
-    assert once == f"<image>\nis it red?\n{INSTRUCTIONS['yes_no']}"
+    assert once == f"<image>\nis it red?\n{INSTRUCTIONS['brief']['yes_no']}"
     assert with_instruction(once, "yes_no") == once
     assert with_instruction("How are you?", "free") == "How are you?"
+
+
+@pytest.mark.parametrize("family", INSTRUCTIONS["full"])
+@pytest.mark.parametrize("wording", INSTRUCTIONS)
+def test_one_wording_gives_way_to_the_other(family, wording):
+    asked = with_instruction("<image>\nWhat is it?", family, wording)
+    assert asked.endswith(INSTRUCTIONS[wording][family])
+    assert without_instruction(asked) == "<image>\nWhat is it?"
 
 
 def test_copied_text_and_conversation_are_verbatim():

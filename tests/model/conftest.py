@@ -117,7 +117,7 @@ def build_run(run):
     data_steps.filter_samples(*common, at["gate"], at["filtering"])
     data_steps.select_samples(*common, at["filtering"], at["embedding"], at["selection"])
     data_steps.augment_samples(*common, at["selection"], at["augmentation"])
-    data_steps.format_samples(*common, at["augmentation"], at["formatting"])
+    data_steps.format_samples(*common, at["augmentation"], at["validation"], at["formatting"])
     model_steps.train_tokenizer(*common, at["formatting"], at["tokenizer"])
     for stage in STAGES:
         model_steps.pack_stage(*common, stage, at["formatting"], at["tokenizer"], str(run / "packing" / stage))

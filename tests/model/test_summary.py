@@ -92,7 +92,7 @@ def tampered(finished_run, tmp_path, step, change):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     change(copy / step)
-    return lambda: write_report(recipe, sha256, str(copy), str(copy / "report"))
+    return lambda: write_report(recipe, sha256, str(copy), str(copy / "again"))
 
 
 def test_rows_that_vanish_between_steps_stop_the_report(finished_run, tmp_path):

@@ -12,30 +12,39 @@ from pipelines.tables import show_plan, show_steps, show_summary
 RECIPES = Path(__file__).resolve().parents[2] / "pipelines/recipes"
 
 
-def shown(show, *arguments) -> list[list[str]]:
+def shown(show, *arguments, width: int = 200) -> list[list[str]]:
     """The cells of each printed line."""
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=width)
     show(*arguments, console)
-    return [[cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")] for line in lines(console)]
-
-
-def lines(console: Console) -> list[str]:
-    return console.file.getvalue().splitlines()
+    lines = console.file.getvalue().splitlines()
+    return [[cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")] for line in lines]
 
 
 def score_row(answer_type: str, stages: list[float | None], blind: float | None) -> dict:
     return {
-        "group": "easy-vqa", "answer_type": answer_type, "questions": 9673, "majority": 0.34, "blind": blind,
+        "group": "text-questions", "answer_type": answer_type, "questions": 9673, "majority": 0.34, "blind": blind,
         "stages": dict(zip(("stage_1", "stage_1_5", "stage_2"), stages, strict=True)),
     }  # fmt: skip
 
 
-def test_results_stand_in_per_cent_with_the_answer_types_below_their_source():
-    rows = [score_row("all", [0.1, 0.5, 0.912], 0.5), score_row("yes_no", [None, 0.6, 0.95], None)]
-    cells = shown(show_summary, {"evaluation": rows})
-    assert ["source", "", "questions", "majority", "blind", "stage 1", "stage 1.5", "stage 2"] in cells
-    assert ["easy-vqa", "", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells
-    assert ["yes/no", "9,673", "34.0", "", "", "60.0", "95.0"] in cells
+SUMMARY = {
+    "evaluation": [score_row("all", [0.1, 0.5, 0.912], 0.5), score_row("yes_no", [None, 0.6, 1.0], None)],
+    "ledger": {"total": {"read": 7000, "added": 5, "trained": 6990, "lost": 15}},
+}
+
+
+def test_results_stand_in_per_cent_with_the_answer_types_below_their_source_and_the_ledger_last():
+    cells = shown(show_summary, SUMMARY)
+    assert ["source", "kind", "asked", "majority", "blind", "stage 1", "stage 1.5", "stage 2"] in cells
+    assert ["text-questions", "all", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells
+    assert ["yes/no", "9,673", "34.0", "–", "–", "60.0", "100.0"] in cells
+    assert cells[-1] == ["Ledger: 7,000 rows read + 5 added = 6,990 trained + 15 dropped"]
+
+
+def test_nothing_is_cut_on_a_terminal_of_80_columns():
+    cells = shown(show_summary, SUMMARY, width=80)
+    assert ["text-questions", "all", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells
+    assert not any("…" in cell for line in cells for cell in line)
 
 
 def test_kept_steps_are_marked():

@@ -8,6 +8,7 @@ from data.reporting.svg import GroupedBars
 from data.schema import Sample
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES, percent
+from model.evaluation.sections.similarity import first_question
 from model.recipe import STAGES
 
 SHOWN_CLUSTERS, SHOWN_PER_CLUSTER = 16, 8
@@ -83,7 +84,7 @@ def _stages(stages: dict[str, dict[str, int]], categories: list[str]) -> Table:
 def _clusters(name: str, entry: dict[str, Any], samples: dict[str, Sample]) -> Details:
     shown = _shown(entry)
     rows = tuple(
-        MosaicRow(f"Cluster {cluster['cluster']}", f"{cluster['size']:,} samples", _images(_ids(cluster), samples))
+        MosaicRow(f"Cluster {cluster['cluster']}", _note(cluster, samples), _images(_ids(cluster), samples))
         for cluster in shown
     )
     return Details(
@@ -91,9 +92,16 @@ def _clusters(name: str, entry: dict[str, Any], samples: dict[str, Sample]) -> D
         open=True,
         blocks=(
             Chart(figures=(_sizes(entry),)),
-            Mosaic(rows=rows, caption="Cluster mosaic: the first pictures of the largest clusters"),
+            Mosaic(rows=rows, caption="Cluster mosaic: the largest clusters, pictures nearest to the centre first"),
         ),
     )
+
+
+def _note(cluster: dict[str, Any], samples: dict[str, Sample]) -> str:
+    """The size; for samples without pictures also the question nearest to the centre."""
+    first = next((samples[key] for key in _ids(cluster) if key in samples), None)
+    question = "" if first is None or first.images else f": {first_question(first)}"
+    return f"{cluster['size']:,} samples{question}"
 
 
 def _images(sample_ids: list[str], samples: dict[str, Sample]) -> tuple[bytes, ...]:
