@@ -4,7 +4,7 @@ A recipe travels as (URI, sha256): the bytes are checked, then parsed, then vali
 """
 
 import hashlib
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -88,11 +88,13 @@ class SelectionSettings(Strict):
         return self
 
 
-class AugmentationSettings(Strict):
-    """Rule-based augmentation; the share of samples that get a rule-made extra turn or rewrite."""
+AugmentationRule = Literal["chart_compare", "describe_shape", "digit_parity", "ocr_count_words"]
 
-    rules: tuple[Literal["chart_compare", "digit_parity", "ocr_count_words"], ...] = ()
-    share: float = Field(default=0.3, ge=0, le=1)
+
+class AugmentationSettings(Strict):
+    """Rule-based augmentation: for each rule the share of the samples it fits that get its extra turn."""
+
+    rules: dict[AugmentationRule, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
 
 
 class FormattingSettings(Strict):

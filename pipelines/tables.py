@@ -54,7 +54,7 @@ STAGE_ROWS = {
 
 def show_summary(summary: dict[str, Any], console: Console) -> None:
     """The evaluation part of the report's summary, one row a benchmark and one column a stage; then the ledger."""
-    stages = {"stage_1": "stage 1", "stage_1_5": "stage 1.5", "stage_2": "stage 2"}
+    stages = {"stage_1": "stage\n1", "stage_1_5": "stage\n1.5", "stage_2": "stage\n2"}  # fits 80 columns
     kinds = {"all": "all", "yes_no": "yes/no", "open": "open"}
     scores = _table("Held-out scores, %", "source", "kind", "asked", "majority", "blind", *stages.values())
     for row in summary["evaluation"]:
@@ -84,6 +84,5 @@ def _percent(value: float | None) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):
-        # On a narrow terminal the headings break, never the names.
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
+        table.add_column(column, justify="left" if position == 0 else "right")
     return table

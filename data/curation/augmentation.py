@@ -44,21 +44,22 @@ class Augmenter:
     """Applies the recipe's rules and keeps what the report shows."""
 
     def __init__(self, settings: AugmentationSettings, seed: int) -> None:
-        self.share, self.seed = settings.share, seed
+        self.shares, self.seed = settings.rules, seed
         self.report: dict[str, dict[str, Any]] = {
-            rule: {"fitting": 0, "augmented": 0, "examples": []} for rule in dict.fromkeys(settings.rules)
+            rule: {"fitting": 0, "augmented": 0, "examples": []} for rule in sorted(settings.rules)
         }
 
     def __call__(self, sample: Sample) -> Sample:
         """The sample with the turns of every rule that fits and whose share it is in."""
         original = sample
-        for rule, entry in self.report.items():
+        for rule, share in sorted(self.shares.items()):
+            entry = self.report[rule]
             # Rules look at the original: what one adds is no fact for the next.
             added = RULES[rule](original, random.Random(seeded_rank(self.seed, "turn", rule, original.sample_id)))
             if added is None:
                 continue
             entry["fitting"] += 1
-            if chosen(self.seed, rule, original.sample_id, self.share):
+            if chosen(self.seed, rule, original.sample_id, share):
                 before, sample = sample, with_turn(sample, rule, added)
                 entry["augmented"] += 1
                 if len(entry["examples"]) < EXAMPLES:

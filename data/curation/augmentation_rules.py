@@ -97,9 +97,25 @@ def ocr_count_words(sample: Sample, rng: random.Random) -> AddedTurn | None:
     )
 
 
+def describe_shape(sample: Sample, rng: random.Random) -> AddedTurn | None:
+    """A caption put together from the answers that the conversation already gives: colour, then shape.
+
+    Most questions of a conversation can be half answered without looking; this one can't.
+    """
+    answers = [turn.content.strip() for turn in sample.conversations if turn.role == "assistant"]
+    known = {task: answer for answer, task in zip(answers, tasks_of(sample), strict=False)}
+    if "color" not in known or "shape" not in known:
+        return None
+    inputs = {"color": known["color"], "shape": known["shape"]}
+    return AddedTurn(
+        question="Describe the image.", answer=f"{known['color']} {known['shape']}", task="description", inputs=inputs
+    )
+
+
 Rule = Callable[[Sample, random.Random], AddedTurn | None]
 RULES: dict[str, Rule] = {
     "chart_compare": chart_compare,
+    "describe_shape": describe_shape,
     "digit_parity": digit_parity,
     "ocr_count_words": ocr_count_words,
 }

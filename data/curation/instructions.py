@@ -42,6 +42,7 @@ FAMILY_OF_TASK: dict[str, Family] = {
     "trend": "phrase",
     "compare": "phrase",
     "parity": "phrase",
+    "description": "phrase",
     "first_word": "phrase",
     "last_word": "phrase",
     "value_at": "number",

@@ -118,8 +118,10 @@ METRIC_OF_TASK: dict[str, Metric] = {
     "max": "exact",
     "min": "exact",
     "trend": "exact",
+    "compare": "exact",
     # reading
     "digit": "exact",
+    "parity": "exact",
     "line": "anls",
     "count_words": "exact",
     "first_word": "anls",

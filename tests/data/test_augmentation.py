@@ -14,14 +14,14 @@ from data.registry.sourcing import source_samples
 from data.schema import Turn, make_sample
 from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
 
-SOURCES = {"vega-charts": 30, "digits": 60, "text-lines": 60, "text-questions": 10, "chatterbot": 10}
-RULE_NAMES = ["chart_compare", "digit_parity", "ocr_count_words"]
+SOURCES = {"vega-charts": 30, "digits": 60, "text-lines": 60, "text-questions": 10, "chatterbot": 10, "easy-vqa": 40}
+RULE_NAMES = ["chart_compare", "describe_shape", "digit_parity", "ocr_count_words"]
 
 
-def write_recipe(folder, seed=7, **augmentation):
+def write_recipe(folder, seed=7, share=0.5, rules=RULE_NAMES):
     sources = [{"name": name, "max_samples": cap, "max_heldout": 1} for name, cap in SOURCES.items()]
     path = folder / f"recipe-{seed}-{len(list(folder.glob('recipe-*')))}.yaml"
-    data = {"sources": sources, "augmentation": {"rules": RULE_NAMES, "share": 0.5, **augmentation}}
+    data = {"sources": sources, "augmentation": {"rules": dict.fromkeys(rules, share)}}
     path.write_text(yaml.safe_dump({"name": "t", "seed": seed, "data": data}))
     return str(path)
 
@@ -119,6 +119,18 @@ def test_parity_and_word_counts_are_right(augmented):
         assert question == "How many words are there?"
         assert int(answer) == len(sample.conversations[1].content.split()) == len(inputs["text"].split())
         assert sample.meta["tasks"] == ["line", "count_words"]
+
+
+def test_a_description_is_made_of_the_conversations_own_answers(augmented):
+    found = list(added(augmented[1], "describe_shape"))
+    assert found
+    for sample, question, answer, inputs in found:
+        said = [turn.content for turn in sample.conversations if turn.role == "assistant"][:-1]
+        assert question == "Describe the image."
+        assert answer == f"{inputs['color']} {inputs['shape']}"
+        assert inputs["color"] in said
+        assert inputs["shape"] in said
+        assert sample.meta["tasks"][-1] == "description"
 
 
 def test_the_seed_decides_and_a_second_run_agrees(selection, tmp_path):

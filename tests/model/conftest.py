@@ -82,7 +82,7 @@ data:
   selection:
     categories: {general_vqa: {strategy: kmeans, clusters: 3, quota: 8}}
     stage_1_share: 0.5
-  augmentation: {rules: [ocr_count_words], share: 0.5}
+  augmentation: {rules: {ocr_count_words: 0.5}}
 model:
   tiling: {tile_size: 64, max_tiles: 2}
   siglip: {hidden_size: 16, intermediate_size: 32, num_layers: 1, num_heads: 2, patch_size: 8}

@@ -12,17 +12,20 @@ def augmentation_section(run: RunFolder) -> Section:
     """Rules, how many samples they fit, how many they extended, and examples."""
     report = run.document("augmentation")
     rules: dict[str, dict[str, Any]] = report.get("rules", report)
+    shares = {str(name): share for name, share in run.recipe.data.augmentation.rules.items()}
     added = sum(entry["augmented"] for entry in rules.values())
     return Section(
         title="Augmentation",
         blocks=(
             Text(
-                f"{added:,} turns were added, their answers computed by rule from the source's own data "
-                f"(share {run.recipe.data.augmentation.share:g} of the samples that a rule fits)."
+                f"{added:,} turns were added, their answers computed by rule from the source's own data. Each rule "
+                "extends a seeded share of the samples that it fits."
             ),
             Table(
-                headers=("Rule", "Samples it fits", "Samples extended"),
-                rows=tuple((name, f"{e['fitting']:,}", f"{e['augmented']:,}") for name, e in rules.items()),
+                headers=("Rule", "Share", "Samples it fits", "Samples extended"),
+                rows=tuple(
+                    (name, f"{shares[name]:g}", f"{e['fitting']:,}", f"{e['augmented']:,}") for name, e in rules.items()
+                ),
                 empty="The recipe names no rules.",
             ),
             Table(
