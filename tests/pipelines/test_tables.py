@@ -35,7 +35,7 @@ SUMMARY = {
 
 def test_results_stand_in_per_cent_with_the_answer_types_below_their_source_and_the_ledger_last():
     cells = shown(show_summary, SUMMARY)
-    assert ["source", "kind", "asked", "majority", "blind", "stage", "stage", "stage"] in cells
+    assert ["source", "kind", "asked", "majority", "blind", "1", "1.5", "2"] in cells
     assert ["text-questions", "all", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells
     assert ["yes/no", "9,673", "34.0", "–", "–", "60.0", "100.0"] in cells
     assert cells[-1] == ["Ledger: 7,000 rows read + 5 added = 6,990 trained + 15 dropped"]
