@@ -21,9 +21,8 @@ def evaluation(
     """Predict and score the held-out set after one stage."""
     import json
 
-    from model.evaluation.run import evaluate_checkpoint
-
     from components.door import flat_numbers, log_metrics, open_door
+    from model.evaluation.run import evaluate_checkpoint
 
     with open_door(f"evaluation/{stage}", storage_uri, run_id) as door:
         checkpoint = door.upstream(stage, checkpoint_sha256)

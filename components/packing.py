@@ -18,9 +18,8 @@ def packing(
     manifest: dsl.Output[dsl.Dataset],
 ) -> str:
     """Plan the packs of one stage from the samples' exact token counts."""
-    from model.steps import pack_stage
-
     from components.door import open_door
+    from model.steps import pack_stage
 
     with open_door(f"packing/{stage}", storage_uri, run_id) as door:
         formatting = door.upstream("formatting", formatting_sha256)

@@ -21,10 +21,9 @@ def report(
     """Gather all manifests of the run into one page and one summary."""
     from pathlib import Path
 
-    from model.evaluation.summary import write_report
-
     from components.door import open_door
     from data.files import join
+    from model.evaluation.summary import write_report
     from model.recipe import STAGES
 
     with open_door("report", storage_uri, run_id) as door:
@@ -40,9 +39,8 @@ def report(
 
 def render_again(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str) -> str:
     """Write the report of a finished run anew outside a pipeline; returns its folder."""
-    from model.evaluation.summary import write_report
-
     from data.files import join, step_folder
+    from model.evaluation.summary import write_report
 
     folder = step_folder(storage_uri, run_id, "report")
     write_report(recipe_uri, recipe_sha256, join(storage_uri, run_id), folder)

@@ -18,9 +18,8 @@ def stage_1(
     manifest: dsl.Output[dsl.Model],
 ) -> str:
     """Train stage 1 from the freshly initialised network."""
-    from model.training.run import train_stage
-
     from components.door import open_door
+    from model.training.run import train_stage
 
     with open_door("stage_1", storage_uri, run_id) as door:
         packing = door.upstream("packing/stage_1", packing_sha256)

@@ -19,9 +19,8 @@ def stage_1_5(
     manifest: dsl.Output[dsl.Model],
 ) -> str:
     """Train stage 1.5 from stage 1's checkpoint."""
-    from model.training.run import train_stage
-
     from components.door import open_door
+    from model.training.run import train_stage
 
     with open_door("stage_1_5", storage_uri, run_id) as door:
         packing = door.upstream("packing/stage_1_5", packing_sha256)

@@ -19,9 +19,8 @@ def stage_2(
     manifest: dsl.Output[dsl.Model],
 ) -> str:
     """Train stage 2 from stage 1.5's checkpoint."""
-    from model.training.run import train_stage
-
     from components.door import open_door
+    from model.training.run import train_stage
 
     with open_door("stage_2", storage_uri, run_id) as door:
         packing = door.upstream("packing/stage_2", packing_sha256)

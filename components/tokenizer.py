@@ -16,9 +16,8 @@ def tokenizer(
     manifest: dsl.Output[dsl.Dataset],
 ) -> str:
     """Train the byte-level BPE on the run's own text, or take the published one that the recipe names."""
-    from model.steps import train_tokenizer
-
     from components.door import open_door
+    from model.steps import train_tokenizer
 
     with open_door("tokenizer", storage_uri, run_id) as door:
         formatting = door.upstream("formatting", formatting_sha256)
