@@ -38,6 +38,12 @@ class RunFolder:
         return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
     @property
+    def parameters(self) -> dict[str, int]:
+        """The trained network's parameters by part, as the last stage's checkpoint tells them."""
+        counts: dict[str, int] = self.document(STAGES[-1], "config")["parameters"]
+        return counts
+
+    @property
     def sources(self) -> list[str]:
         """The recipe's sources in its order."""
         return [use.name for use in self.recipe.data.sources]

@@ -26,7 +26,6 @@ from model.evaluation.sections.training import training_section
 from model.evaluation.sections.validation import validation_section
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
-from model.training.cost import plan
 
 VERSION = 1
 LOOKS = ("page.html", "page.css")
@@ -94,7 +93,7 @@ def summary_document(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]
     `evaluation` has one entry per source and answer type, as in `scoreboard`: group, answer_type, questions, majority,
     blind, exact and `stages` (score by stage), all scores in [0, 1].
     """
-    parameters = plan(run.recipe).parameters
+    parameters = run.parameters
     return {
         "run": {
             "recipe": run.recipe.name,

@@ -1,13 +1,9 @@
 """What a recipe will build and need, found without memory for a single weight (PyTorch's meta device)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from model.config import ConvNextSettings, ModelSettings
+from model.config import ModelSettings
 from model.recipe import Recipe, StageSettings
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PARTS = ("vision", "connector", "language")
 MIB = 1 << 20
@@ -93,60 +89,11 @@ def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int
 
 
 def count_parameters(settings: ModelSettings) -> dict[str, int]:
-    """Parameters by part; tied embeddings count once."""
+    """Parameters by part of the network that training would build; tied embeddings count once."""
     import torch
-    from torch import nn
+
+    from model.vlm import VisionLanguageModel
 
     with torch.device("meta"):
-        towers: list[nn.Module] = [_siglip(settings)]
-        channels = 4 * settings.siglip.hidden_size
-        if settings.convnext is not None:
-            towers.append(_convnext(settings.convnext))
-            channels += settings.convnext.dims[-1]
-        hidden = settings.language.hidden_size
-        connector = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, hidden)
-        )
-        parts = {"vision": nn.ModuleList(towers), "connector": connector, "language": _language(settings)}
-    return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
-
-
-def _siglip(settings: ModelSettings) -> "nn.Module":
-    from transformers import SiglipVisionConfig, SiglipVisionModel
-
-    siglip = settings.siglip
-    return SiglipVisionModel(
-        SiglipVisionConfig(
-            hidden_size=siglip.hidden_size,
-            intermediate_size=siglip.intermediate_size,
-            num_hidden_layers=siglip.num_layers,
-            num_attention_heads=siglip.num_heads,
-            patch_size=siglip.patch_size,
-            image_size=settings.tiling.tile_size,
-            vision_use_head=False,
-        )
-    )
-
-
-def _convnext(settings: ConvNextSettings) -> "nn.Module":
-    from timm.models.convnext import ConvNeXt
-
-    return ConvNeXt(depths=settings.depths, dims=settings.dims, num_classes=0)
-
-
-def _language(settings: ModelSettings) -> "nn.Module":
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    language = settings.language
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=settings.tokenizer.vocab_size,
-            hidden_size=language.hidden_size,
-            intermediate_size=language.intermediate_size,
-            num_hidden_layers=language.num_layers,
-            num_attention_heads=language.num_heads,
-            num_key_value_heads=language.num_kv_heads,
-            max_position_embeddings=language.max_positions,
-            tie_word_embeddings=language.tie_embeddings,
-        )
-    )
+        model = VisionLanguageModel(settings, settings.tokenizer.vocab_size, image_context_id=0)
+    return {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in PARTS}

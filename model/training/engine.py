@@ -84,9 +84,7 @@ class TrainingEngine:
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
         groups = parameter_groups(model, settings.weight_decay)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
-        optimizer = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=device.type == "cuda"
-        )
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
         micro_batches = settings.packs_per_step // self.world
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
         _import_muon_uncompiled()

@@ -144,7 +144,7 @@ def made_up_stage(run, stage, sha256):
     files = {
         "metrics": attach(folder, "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in steps).encode()),
         "weights": attach(folder, "model.safetensors", b"weights"),
-        "config": attach(folder, "config.json", b"{}"),
+        "config": attach(folder, "config.json", b'{"parameters": {"vision": 2000, "connector": 300, "language": 40}}'),
     }
     manifest = Manifest(
         step=stage, fingerprint=stage, recipe_sha256=sha256, rows=4, shards=(), counts=tally.counts(), attachments=files

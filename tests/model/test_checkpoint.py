@@ -6,6 +6,7 @@ import torch
 from data.errors import AerieError
 from model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_model, save_weights
 from model.inputs.merge import merge
+from model.training.cost import count_parameters
 from model.vlm import PackTensors
 
 
@@ -16,6 +17,14 @@ def test_round_trip_gives_the_same_network(tiny_model, encoded, tmp_path):
     pack = PackTensors.of(merge([encoded(20, 1, 1)]))
     with torch.no_grad():
         assert torch.equal(again.hidden_states(pack), tiny_model.eval().hidden_states(pack))
+
+
+def test_the_config_tells_the_parameters_by_part(tiny_model, tmp_path):
+    save_weights(str(tmp_path), tiny_model)
+    parameters = json.loads((tmp_path / CONFIG_FILE).read_text())["parameters"]
+    assert parameters == count_parameters(tiny_model.settings) | {
+        "language": sum(parameter.numel() for parameter in tiny_model.language.parameters())
+    }
 
 
 def test_the_tied_head_is_stored_once_and_stays_tied(tiny_model, tmp_path):

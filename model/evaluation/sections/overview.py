@@ -11,14 +11,13 @@ from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES, percent, scoreboard
 from model.evaluation.step_times import duration
 from model.recipe import STAGES
-from model.training.cost import plan
 
 PARTS = ("train", "heldout")
 
 
 def overview_section(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Section:
     """Key figures, scores at a glance, sources, network and times."""
-    parameters = plan(run.recipe).parameters
+    parameters = run.parameters
     board = [row for row in scoreboard(run, "source") if row["answer_type"] == "all"]
     blocks: list[Block] = [
         Stats(_figures(run, flow, board, sum(parameters.values()), sum(seconds.values()))),
