@@ -43,7 +43,7 @@ def _figures(
         ("Rows trained", f"{total.trained:,}", f"of {total.read:,} read and {total.added:,} added"),
         ("Parameters", short_count(parameters), f"{steps:,} optimizer steps"),
     ]
-    return (*figures, ("Time", duration(seconds), "all steps together")) if seconds else tuple(figures)
+    return (*figures, ("Time", f"{seconds / 60:.1f} min", "all steps together")) if seconds else tuple(figures)
 
 
 def _baselines(row: dict[str, Any]) -> str:
