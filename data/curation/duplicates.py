@@ -1,7 +1,7 @@
 """Duplicates inside the pool: the first sample in the stable order stays, later look-alikes go.
 
 Tiny synthetic pictures and charts lie close together in embedding space, so near vectors alone prove nothing:
-a near-duplicate also has equal answers, and equal later questions (only the first one is embedded).
+a near-duplicate is also equal in all that its vectors don't show: answers, later questions, what was cut.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.curation.similarity import has_image
+from data.curation.similarity import cosines, has_image
 
 BLOCK = 1024
 
@@ -29,15 +29,16 @@ class Duplicate:
 def find_duplicates(
     images: np.ndarray,
     texts: np.ndarray,
-    answers: Sequence[str],
+    unseen: Sequence[str],
     contents: Sequence[str],
     threshold: float,
 ) -> list[Duplicate]:
     """The rows to remove, in row order.
 
     images [N, D_i] and texts [N, D_t] are unit vectors (zeros: no image). `contents` is equal for samples with equal
-    pixels and equal turns: always duplicates. `answers` must be equal, and both cosines above `threshold`, for a
-    near-duplicate. Only kept rows count as originals, so that a chain of small steps does not erase a source.
+    pixels and equal turns: always duplicates. `unseen` must be equal, and both cosines above `threshold`, for a
+    near-duplicate; a threshold of 1 leaves only the exact ones. Only kept rows count as originals, so that a chain of
+    small steps does not erase a source.
     """
     found: dict[int, Duplicate] = {}
     first: dict[str, int] = {}
@@ -47,9 +48,9 @@ def find_duplicates(
             found[row] = Duplicate(row=row, kept=kept, exact=True, image_similarity=1.0, text_similarity=1.0)
     groups: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
     pictured = has_image(images)
-    for row, answer in enumerate(answers):
+    for row, rest in enumerate(unseen):
         if row not in found:
-            groups[answer, bool(pictured[row])].append(row)
+            groups[rest, bool(pictured[row])].append(row)
     near: dict[int, Duplicate] = {}
     for (_, pictures), rows in groups.items():
         if len(rows) > 1:
@@ -74,8 +75,8 @@ def _near(images: np.ndarray, texts: np.ndarray, rows: list[int], pictures: bool
     for at in range(0, len(rows), BLOCK):
         block = rows[at : at + BLOCK]
         originals = [*kept, *block]  # a block is also compared with itself
-        text_cos = texts[block] @ texts[originals].T
-        image_cos = images[block] @ images[originals].T if pictures else np.ones_like(text_cos)
+        text_cos = cosines(texts[block], texts[originals])
+        image_cos = cosines(images[block], images[originals]) if pictures else np.ones_like(text_cos)
         alike = (text_cos > threshold) & (image_cos > threshold)
         alive = np.zeros(len(originals), bool)
         alive[: len(kept)] = True

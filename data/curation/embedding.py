@@ -17,7 +17,7 @@ from data.curation.encoders import (
     normalised,
     text_encoder,
 )
-from data.curation.vectors import Embeddings, embedding_schema, embedding_table
+from data.curation.vectors import Embeddings, embedding_schema, embedding_table, plain_question
 from data.errors import AerieError
 from data.files import read_bytes
 from data.images import ImageProblemError, decode_image, pixel_hash
@@ -28,7 +28,6 @@ from data.schema import ImageRef, Sample
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint, read_manifest, read_samples
 
 VERSION = 1
-IMAGE_PLACEHOLDER = "<image>"
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
 Value = TypeVar("Value")
@@ -61,9 +60,8 @@ class Cache(Generic[Value]):
 
 
 def question_text(sample: Sample) -> str:
-    """The first user turn without the image placeholder: what a sample asks."""
-    first = next((turn.content for turn in sample.conversations if turn.role == "user"), "")
-    return " ".join(first.replace(IMAGE_PLACEHOLDER, " ").split())
+    """The first user turn: what a sample asks."""
+    return plain_question(next((turn.content for turn in sample.conversations if turn.role == "user"), ""))
 
 
 def decoded(image: ImageRef, sample_id: str) -> Image.Image:

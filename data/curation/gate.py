@@ -1,15 +1,13 @@
 """The gate step: how much of a source the pool already holds (Eq. 1), what to do with it, and duplicates."""
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data.curation.duplicates import Duplicate, find_duplicates
+from data.curation.duplicate_search import duplicate_report, duplicates_among, turn_keys
 from data.curation.similarity import Similarity, pool_similarity
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
@@ -27,7 +25,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 1
+VERSION = 2
 EXAMPLES = 5
 REJECTED, NEAR_DUPLICATE = "gate_rejected", "near_duplicate"
 
@@ -104,65 +102,6 @@ def _neighbours(
     ]
 
 
-def turn_keys(conversations: list[list[dict[str, str]]], pictures: list[str]) -> tuple[list[str], list[str]]:
-    """Per sample: a key of all but the first question, and a key of pixels and all turns."""
-    later, whole = [], []
-    for turns, picture in zip(conversations, pictures, strict=True):
-        first = next((index for index, turn in enumerate(turns) if turn["role"] == "user"), None)
-        later.append(_hash([turn for index, turn in enumerate(turns) if index != first]))
-        whole.append(_hash([picture, turns]))
-    return later, whole
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def duplicates_among(
-    embeddings: Embeddings, admitted: np.ndarray, keys: tuple[list[str], list[str]], threshold: float
-) -> list[Duplicate]:
-    """Duplicates among the admitted rows (ascending row numbers), as numbers of all rows."""
-    later, whole = keys
-    local = find_duplicates(
-        embeddings.images[admitted],
-        embeddings.texts[admitted],
-        [later[row] for row in admitted],
-        [whole[row] for row in admitted],
-        threshold,
-    )
-    return [
-        Duplicate(
-            row=int(admitted[item.row]),
-            kept=int(admitted[item.kept]),
-            exact=item.exact,
-            image_similarity=item.image_similarity,
-            text_similarity=item.text_similarity,
-        )
-        for item in local
-    ]
-
-
-def duplicate_report(embeddings: Embeddings, found: list[Duplicate], threshold: float) -> dict[str, Any]:
-    """Counts and a few examples for the gate's report."""
-    return {
-        "count": len(found),
-        "exact": sum(item.exact for item in found),
-        "threshold": threshold,
-        "by_source": dict(sorted(Counter(embeddings.sources[item.row] for item in found).items())),
-        "examples": [
-            {
-                "sample_id": embeddings.sample_ids[item.row],
-                "kept_id": embeddings.sample_ids[item.kept],
-                "source": embeddings.sources[item.row],
-                "exact": item.exact,
-                "image_similarity": item.image_similarity,
-                "text_similarity": item.text_similarity,
-            }
-            for item in found[:EXAMPLES]
-        ],
-    }
-
-
 def _surviving(
     folder: str, manifest: Manifest, embeddings: Embeddings, dropped: dict[int, str], tally: Tally
 ) -> Iterator[pa.Table]:
@@ -235,7 +174,7 @@ def _judge(
     pairs = list(zip(embeddings.sources, embeddings.categories, strict=True))
     dropped = {row: REJECTED for row, pair in enumerate(pairs) if pair in rejected}
     admitted = np.array([row for row in range(len(pairs)) if row not in dropped], dtype=np.int64)
-    keys = turn_keys(conversations, embeddings.pictures)
+    keys = turn_keys(conversations, embeddings.pictures, recipe.data.embedding.max_text_tokens)
     found = duplicates_among(embeddings, admitted, keys, settings.duplicate_above)
     dropped |= {item.row: NEAR_DUPLICATE for item in found}
     return {

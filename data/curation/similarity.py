@@ -24,6 +24,11 @@ def has_image(images: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", images, images) > 0
 
 
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[N, M] of unit vectors [N, D] and [M, D]; never above 1, where rounding would put equal vectors."""
+    return np.minimum(one @ other.T, np.float32(1))
+
+
 def pool_similarity(
     images: np.ndarray,
     texts: np.ndarray,
@@ -48,11 +53,11 @@ def pool_similarity(
         block = slice(at, min(at + row_block, rows))
         for start in range(0, len(pool_texts), pool_block):
             pool = slice(start, start + pool_block)
-            product = texts[block] @ pool_texts[pool].T
+            product = cosines(texts[block], pool_texts[pool])
             if pictured[block].any():
-                cosines = images[block] @ pool_images[pool].T
-                cosines[~pictured[block]] = 1.0
-                product *= cosines
+                pictures = cosines(images[block], pool_images[pool])
+                pictures[~pictured[block]] = 1.0
+                product *= pictures
             column = product.argmax(axis=1)
             value = product[np.arange(len(column)), column]
             better = value > best[block]

@@ -11,18 +11,18 @@ def on_a_circle(*degrees):
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def found(images, texts, answers=None, contents=None, threshold=0.99):
+def found(images, texts, unseen=None, contents=None, threshold=0.99):
     rows = len(texts)
-    answers = ["yes"] * rows if answers is None else answers
+    unseen = ["yes"] * rows if unseen is None else unseen
     contents = [f"content {row}" for row in range(rows)] if contents is None else contents
-    return find_duplicates(images, texts, answers, contents, threshold)
+    return find_duplicates(images, texts, unseen, contents, threshold)
 
 
 def pairs(duplicates):
     return [(item.row, item.kept) for item in duplicates]
 
 
-def reference(images, texts, answers, contents, threshold):
+def reference(images, texts, unseen, contents, threshold):
     """Row by row in plain Python: an equal content goes to its first row, a look-alike to the first kept one."""
     gone, kept = {}, []
     for row, content in enumerate(contents):
@@ -34,7 +34,7 @@ def reference(images, texts, answers, contents, threshold):
             both = images[row].any() and images[other].any()
             neither = not images[row].any() and not images[other].any()
             images_alike = neither or (both and float(images[row] @ images[other]) > threshold)
-            if answers[row] == answers[other] and images_alike and float(texts[row] @ texts[other]) > threshold:
+            if unseen[row] == unseen[other] and images_alike and float(texts[row] @ texts[other]) > threshold:
                 gone[row] = other
                 break
         else:
@@ -49,16 +49,16 @@ def test_the_same_as_row_by_row_in_blocks_of_any_size(seed, rows, block):
     # Vectors of halves: cosines are exact multiples of 1/2, and "above 0.4" leads in chains from row to row.
     images, texts = ((rng.integers(0, 2, (rows, 4)) - 0.5).astype(np.float32) for _ in range(2))
     images[rng.random(rows) < 0.3] = 0
-    answers = [f"answer {number}" for number in rng.integers(0, 2, rows)]
+    unseen = [f"answer {number}" for number in rng.integers(0, 2, rows)]
     contents, originals = [f"content {row}" for row in range(rows)], rng.integers(0, max(rows, 1), rows)
     for row, original in enumerate(originals):
         if original < row and rng.random() < 0.3:  # an exact copy is equal in everything
-            contents[row], answers[row] = contents[original], answers[original]
+            contents[row], unseen[row] = contents[original], unseen[original]
             images[row], texts[row] = images[original], texts[original]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data.curation.duplicates.BLOCK", block)
-        duplicates = find_duplicates(images, texts, answers, contents, 0.4)
-    assert pairs(duplicates) == reference(images, texts, answers, contents, 0.4)
+        duplicates = find_duplicates(images, texts, unseen, contents, 0.4)
+    assert pairs(duplicates) == reference(images, texts, unseen, contents, 0.4)
     removed = {item.row for item in duplicates}
     assert not removed & {item.kept for item in duplicates}
 
@@ -78,7 +78,7 @@ def test_both_modalities_must_agree(image, text, gone):
 
 def test_equal_vectors_with_other_answers_stay():
     one = on_a_circle(0, 0, 0)
-    assert pairs(found(one, one, answers=["yes", "no", "yes"])) == [(2, 0)]
+    assert pairs(found(one, one, unseen=["yes", "no", "yes"])) == [(2, 0)]
 
 
 def test_a_chain_of_small_steps_keeps_a_sample_in_each_reach():
@@ -121,3 +121,12 @@ def test_more_rows_than_a_block_and_none():
     kept = {item.kept for item in found(every, every)}
     assert (len(found(every, every)), kept) == (1197, {0, 1, 2})
     assert found(np.zeros((0, 4), np.float32), np.zeros((0, 3), np.float32)) == []
+
+
+def test_a_threshold_of_one_leaves_the_exact_ones_only():
+    """float32 puts the cosine of many a unit vector with itself above 1."""
+    vectors = np.random.default_rng(1).normal(size=(100, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (np.einsum("nd,nd->n", vectors, vectors) > 1).any()
+    twice = np.repeat(vectors, 2, axis=0)
+    assert not found(twice, twice, threshold=1.0)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data.curation.embedding import embed_samples
-from data.curation.gate import decide, duplicates_among, gate_sources, judge_sources, turn_keys
+from data.curation.gate import decide, gate_sources, judge_sources
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.images import encode_png, image_ref
@@ -66,20 +66,6 @@ def test_neighbours_are_the_most_similar_rows_with_their_nearest():
 def test_a_source_that_the_recipe_does_not_list_is_a_user_error():
     with pytest.raises(AerieError, match=r"\['b'\] are embedded but not in the recipe"):
         judge_sources(on_a_circle("ab", "ss", [0, 1]), ["a"], GateSettings())
-
-
-def test_a_later_key_forgets_the_first_question_and_a_whole_key_nothing():
-    roles, letters = ("user", "assistant", "user"), ("qa", "pa", "qb", "qaq", "qa", "qa")
-    talks = [[{"role": role, "content": text} for role, text in zip(roles, row, strict=False)] for row in letters]
-    later, whole = turn_keys(talks, ["x", "x", "x", "x", "x", "y"])
-    assert [later.index(key) for key in later] == [0, 0, 2, 3, 0, 0]
-    assert [whole.index(key) for key in whole] == [0, 1, 2, 3, 0, 5]
-
-
-def test_duplicates_are_sought_among_the_admitted_only():
-    embeddings, keys = on_a_circle("abcde", "sssss", [0, 0, 0, 90, 0]), (["yes"] * 5, list("vwxyz"))
-    found = duplicates_among(embeddings, np.array([1, 3, 4]), keys, 0.99)
-    assert [(item.row, item.kept) for item in found] == [(4, 1)]
 
 
 def make(seed, question, answer, source, touched=False):
