@@ -11,7 +11,7 @@ from typing import Any
 
 from data.files import is_s3, join
 
-METRICS_NAME = "metrics.jsonl"
+METRICS_NAME, STEPS_NAME = "metrics.jsonl", "steps.jsonl"
 SECONDS_BETWEEN_LINES = 2.0
 
 
@@ -63,6 +63,13 @@ class MetricsLog:
     def payload(self) -> bytes:
         """All steps as JSON lines."""
         return "".join(step.to_json() + "\n" for step in self.steps).encode()
+
+    def result(self) -> bytes:
+        """All steps as JSON lines without their times: runs that learn the same give the same bytes."""
+        documents = [dataclasses.asdict(step) for step in self.steps]
+        for document in documents:
+            del document["seconds"]
+        return "".join(json.dumps(document) + "\n" for document in documents).encode()
 
 
 class TrainingProgress:

@@ -11,7 +11,7 @@ from model.recipe import STAGES, Recipe, load_recipe
 from model.training.job import FINISHED_NAME, TrainingJob
 from model.training.launch import launch
 
-VERSION = 1
+VERSION = 2
 # Settings that change how a stage is run, not what comes out.
 WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
 # The packs carry these already.
@@ -31,6 +31,7 @@ def train_stage(
     """Train a stage under torchrun, or go on with it where a killed run stopped; `parent_uri` "" starts afresh.
 
     Attachments: `weights` (safetensors), `config` (what rebuilds the network), `metrics` (JSON lines, one a step).
+    They hold no times, so that equal runs commit equal manifests; times stand in metrics.jsonl, which is not committed.
     The manifest's rows are sample uses over all epochs; the ledger counts samples.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)

@@ -125,6 +125,7 @@ def test_killed_twice_it_ends_as_if_nothing_had_happened(training_folder, whole,
     assert [(s.step, s.packs, s.loss) for s in steps(tmp_path)] == [(s.step, s.packs, s.loss) for s in steps(out)]
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (tmp_path, out))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert read_manifest(str(tmp_path)).sha256() == read_manifest(str(out)).sha256()
 
 
 def test_two_processes_give_the_losses_of_one(training_folder, whole, tmp_path):

@@ -5,7 +5,6 @@ from data.reporting.svg import Line, LineChart
 from model.evaluation.curves import Curves, read_curves, smoothed
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES
-from model.evaluation.step_times import duration
 from model.recipe import STAGES, Recipe
 
 
@@ -22,7 +21,7 @@ def training_section(run: RunFolder) -> Section:
             ),
             Chart(figures=tuple(_loss(curves, _highest(stages)) for curves in stages), caption="Loss"),
             Table(
-                headers=("Stage", "Trains", "Steps", "Tokens", "Sample uses", "First loss", "Final loss", "Time"),
+                headers=("Stage", "Trains", "Steps", "Tokens", "Sample uses", "First loss", "Final loss"),
                 rows=tuple(_row(curves, run.recipe) for curves in stages),
             ),
             Details(
@@ -73,7 +72,6 @@ def _row(curves: Curves, recipe: Recipe) -> tuple[str, ...]:
         total = curves.total(name)
         return "–" if total is None else f"{total:,.0f}"
 
-    seconds = curves.total("seconds")
     return (
         STAGE_NAMES[curves.stage],
         ", ".join(recipe.stages[curves.stage].trainable),
@@ -82,5 +80,4 @@ def _row(curves: Curves, recipe: Recipe) -> tuple[str, ...]:
         shown("samples"),
         f"{curves.first_loss:.3f}",
         f"{curves.final_loss:.3f}",
-        "–" if seconds is None else duration(seconds),
     )
