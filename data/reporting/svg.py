@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from data.reporting.scale import Label, Scale, make_scale, plain_number
 from data.reporting.text import visible
 
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 22.0, 14.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 22.0, 14.0, 42.0
 LEGEND_HEIGHT, CHARACTER_WIDTH, LEGEND_GAP = 20.0, 6.3, 26.0
 COLOURS = 6
 MAX_POINTS = 600
