@@ -19,6 +19,7 @@ Category = Literal[
     "text_only",
 ]
 CATEGORIES: tuple[str, ...] = get_args(Category)
+IMAGE_PLACEHOLDER = "<image>"  # where a turn shows an image
 
 SAMPLE_SCHEMA = pa.schema(
     [
@@ -130,3 +131,13 @@ def samples_to_table(samples: list[Sample]) -> pa.Table:
 def table_to_samples(table: pa.Table) -> list[Sample]:
     """The samples of a table; columns beyond `SAMPLE_SCHEMA` are ignored."""
     return [Sample.from_row(row) for row in table.select(SAMPLE_SCHEMA.names).to_pylist()]
+
+
+def plain_text(content: str) -> str:
+    """A turn's text without image placeholders, with single blanks."""
+    return " ".join(content.replace(IMAGE_PLACEHOLDER, " ").split())
+
+
+def first_question(sample: Sample) -> str:
+    """What a sample asks first, as plain text; "" without a user turn."""
+    return plain_text(next((turn.content for turn in sample.conversations if turn.role == "user"), ""))

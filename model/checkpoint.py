@@ -25,10 +25,9 @@ def weights_bytes(model: VisionLanguageModel, state: dict[str, torch.Tensor] | N
 
 
 def config_bytes(model: VisionLanguageModel) -> bytes:
-    """What rebuilds the empty network, and its parameters by part (tied embeddings count once) for whoever reads."""
-    parts = ("vision", "connector", "language")
+    """What rebuilds the empty network, and its parameters by part for whoever reads."""
     document = {
-        "parameters": {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in parts},
+        "parameters": model.parameter_counts(),
         "settings": model.settings.model_dump(mode="json"),
         "vocab_size": model.vocab_size,
         "image_context_id": model.image_context_id,

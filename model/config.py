@@ -6,6 +6,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from data.recipe import Strict
 
+PARTS = ("vision", "connector", "language")  # submodules of the network that a stage trains or freezes
+
 
 class TilingSettings(Strict):
     """How an image becomes tiles: candidates i x j with 1 <= i*j <= max_tiles, plus a thumbnail when tiles != 1."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model.attention import PACKED_ATTENTION
-from model.config import ModelSettings
+from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
 from model.initialise import fan_in_
@@ -50,6 +50,10 @@ class VisionLanguageModel(nn.Module):
         self.vision = MixtureOfEncoders(settings)
         self.connector = build_connector(self.vision.channels, settings.language.hidden_size)
         self.language = build_language(settings.language, vocab_size)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Parameters by part; tied embeddings count once."""
+        return {name: sum(p.numel() for p in self.get_submodule(name).parameters()) for name in PARTS}
 
     def encode_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """uint8 tiles [P, H, W, 3] to image embeddings [P, tokens per tile, D]."""

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from data.curation.duplicates import Duplicate, find_duplicates
-from data.curation.vectors import Embeddings, plain_question
+from data.curation.vectors import Embeddings
+from data.schema import plain_text
 
 EXAMPLES = 5
 
@@ -25,7 +27,7 @@ def turn_keys(
     for turns, picture in zip(conversations, pictures, strict=True):
         first = next((index for index, turn in enumerate(turns) if turn["role"] == "user"), None)
         others = [turn for index, turn in enumerate(turns) if index != first]
-        cut = "" if first is None else plain_question(turns[first]["content"])[max_text_tokens:]
+        cut = "" if first is None else plain_text(turns[first]["content"])[max_text_tokens:]
         unseen.append(_hash([others, cut, picture if "+" in picture else ""]))
         whole.append(_hash([picture, turns]))
     return unseen, whole
@@ -47,16 +49,7 @@ def duplicates_among(
         [whole[row] for row in admitted],
         threshold,
     )
-    return [
-        Duplicate(
-            row=int(admitted[item.row]),
-            kept=int(admitted[item.kept]),
-            exact=item.exact,
-            image_similarity=item.image_similarity,
-            text_similarity=item.text_similarity,
-        )
-        for item in local
-    ]
+    return [replace(item, row=int(admitted[item.row]), kept=int(admitted[item.kept])) for item in local]
 
 
 def duplicate_report(embeddings: Embeddings, found: list[Duplicate], threshold: float) -> dict[str, Any]:

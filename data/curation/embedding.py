@@ -17,14 +17,14 @@ from data.curation.encoders import (
     normalised,
     text_encoder,
 )
-from data.curation.vectors import Embeddings, embedding_schema, embedding_table, plain_question
+from data.curation.vectors import Embeddings, embedding_schema, embedding_table
 from data.errors import AerieError
 from data.files import read_bytes
 from data.images import ImageProblemError, decode_image, pixel_hash
 from data.ledger import Tally
 from data.progress import Progress
 from data.recipe import EmbeddingSettings, load_data_recipe
-from data.schema import ImageRef, Sample
+from data.schema import ImageRef, Sample, first_question
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint, read_manifest, read_samples
 
 VERSION = 1
@@ -59,11 +59,6 @@ class Cache(Generic[Value]):
         return chosen
 
 
-def question_text(sample: Sample) -> str:
-    """The first user turn: what a sample asks."""
-    return plain_question(next((turn.content for turn in sample.conversations if turn.role == "user"), ""))
-
-
 def decoded(image: ImageRef, sample_id: str) -> Image.Image:
     """The picture of a validated sample; `AerieError` names a sample whose image can't be read after all."""
     try:
@@ -91,7 +86,7 @@ class Embedder:
             for key, image in zip(keys, sample.images, strict=True)
         }
         pictures = self._picture_cache.fill(key for keys in hashes for key in keys)
-        questions = [question_text(sample) for sample in samples]
+        questions = [first_question(sample) for sample in samples]
         vectors = self._text_cache.fill(questions)
         return Embeddings(
             sample_ids=[sample.sample_id for sample in samples],

@@ -44,10 +44,7 @@ class TextEncoder(Protocol):
 
 def encoder_identity(name: str) -> str:
     """`package==version` of an encoder's weights, for fingerprints; `AerieError` when it is not installed."""
-    packages = {**IMAGE_PACKAGES, **TEXT_PACKAGES}
-    if name not in packages:
-        raise AerieError(f"unknown encoder {name!r}; choose from {sorted(packages)}")
-    package = packages[name]
+    package = {**IMAGE_PACKAGES, **TEXT_PACKAGES}[name]
     try:
         return f"{package}=={version(package)}"
     except PackageNotFoundError:

@@ -8,6 +8,7 @@ import re
 from typing import Literal
 
 from data.curation.rules import CHOSEN, OPTION, POLAR, last_sentence
+from data.schema import plain_text
 
 VERSION = 2
 Family = Literal["yes_no", "phrase", "number", "transcription", "letter", "free"]
@@ -125,7 +126,7 @@ def canonical_answer(family: Family, answer: str) -> str:
 def without_instruction(question: str) -> str:
     """The question without a known answer-format instruction at its end (the question itself is never emptied)."""
     bare = KNOWN_INSTRUCTION.sub("", question).rstrip()
-    return bare if bare.replace("<image>", "").strip() else question
+    return bare if plain_text(bare) else question
 
 
 def with_instruction(question: str, family: Family, wording: Wording = "brief") -> str:

@@ -21,7 +21,7 @@ from data.curation.rules import (
     supported_decimals,
     template_residue,
 )
-from data.schema import Sample
+from data.schema import IMAGE_PLACEHOLDER, Sample, plain_text
 from data.storage import parquet_table
 
 VERSION = 2
@@ -118,7 +118,7 @@ def measure(sample: Sample) -> Measures:
 
 def _asked(question: str) -> str:
     """The question for comparisons: the first of a conversation places the images, its repetition doesn't."""
-    return normal(question.replace("<image>", " "))
+    return normal(plain_text(question))
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
@@ -128,7 +128,7 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 def _empty(sample: Sample) -> Iterable[str]:
     for index, turn in enumerate(sample.conversations):
-        if not turn.content.replace("<image>", "").strip():
+        if not plain_text(turn.content):
             yield f"turn {index + 1} ({turn.role}) is empty"
     if not any(turn.role == "assistant" for turn in sample.conversations):
         yield "no answer"
@@ -136,8 +136,8 @@ def _empty(sample: Sample) -> Iterable[str]:
 
 def _leaks(sample: Sample) -> Iterable[str]:
     for turn in sample.conversations:
-        if turn.role == "assistant" and "<image>" in turn.content:
-            yield "<image> in an answer"
+        if turn.role == "assistant" and IMAGE_PLACEHOLDER in turn.content:
+            yield f"{IMAGE_PLACEHOLDER} in an answer"
         yield _first(CONTROL, turn.content)
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from data.schema import IMAGE_PLACEHOLDER
+
 SHORT_WORDS = 4  # a longer answer is free text, whose kind can't be told by a rule
 NGRAM_WORDS, NGRAM_CHARS = 3, 10
 DEFAULT_DECIMALS = 2  # what a picture commonly prints (prices, percentages) when no number in the sample is known
@@ -97,7 +99,7 @@ def kind_mismatch(question: str, answer: str) -> str:
 
 def last_sentence(question: str) -> str:
     """The sentence that asks: the last with a question mark (instructions may follow it), or the last."""
-    sentences = [part.strip() for part in re.findall(r"[^.?!\n]+[.?!]*", question.replace("<image>", " "))]
+    sentences = [part.strip() for part in re.findall(r"[^.?!\n]+[.?!]*", question.replace(IMAGE_PLACEHOLDER, " "))]
     asking = [part for part in sentences if part.endswith("?")]
     return (asking or [part for part in sentences if part] or [""])[-1]
 

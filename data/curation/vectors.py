@@ -8,13 +8,6 @@ import pyarrow as pa
 from data.errors import AerieError
 from data.storage import Manifest, read_manifest, read_tables
 
-IMAGE_PLACEHOLDER = "<image>"
-
-
-def plain_question(content: str) -> str:
-    """What is embedded of a user turn: its text without image placeholders, with single blanks."""
-    return " ".join(content.replace(IMAGE_PLACEHOLDER, " ").split())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:

@@ -4,12 +4,13 @@ import logging
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from data.expectations.checks import placeholders
 from data.schema import CATEGORIES, Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUITE = "canonical"
 MAX_IMAGES, MAX_TURNS, MAX_SIDE = 64, 400, 16_384
@@ -33,9 +34,11 @@ def sample_facts(sample: Sample) -> dict[str, Any]:
     }
 
 
-def facts_frame(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def facts_frame(facts: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     """One row per sample, typed also when it is empty."""
     columns = list(sample_facts(Sample(sample_id="", source="", category="", images=(), conversations=())))
+    import pandas as pd  # a second that the other data steps, which load this module too, need not wait
+
     frame = pd.DataFrame(list(facts), columns=columns)
     numbers = ["images", "placeholders", "turns", "shortest_answer", "min_width", "min_height", "max_side"]
     return frame.astype(dict.fromkeys(numbers, "float64"))
@@ -83,7 +86,7 @@ def canonical_suite(sources: Sequence[str]) -> Any:
     )
 
 
-def run_suite(frame: pd.DataFrame, sources: Sequence[str]) -> Any:
+def run_suite(frame: "pd.DataFrame", sources: Sequence[str]) -> Any:
     """The suite's result on a table (an `ExpectationSuiteValidationResult`); no files, no network, no bars."""
     gx = _great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig

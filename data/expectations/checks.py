@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from data.errors import AerieError
 from data.files import read_bytes
 from data.images import ImageProblemError, decode_image, pixel_hash
-from data.registry.rows import IMAGE_PLACEHOLDER
-from data.schema import CATEGORIES, ImageRef, Sample
+from data.schema import CATEGORIES, IMAGE_PLACEHOLDER, ImageRef, Sample, plain_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ def structure_problem(sample: Sample) -> Problem | None:
         expected = "assistant" if index % 2 else "user"
         if turn.role != expected:
             return Problem(reason="broken_alternation", detail=f"turn {index} is {turn.role!r}, expected {expected!r}")
-        if not turn.content.replace(IMAGE_PLACEHOLDER, "").strip():
+        if not plain_text(turn.content):
             kind = "empty_answer" if index % 2 else "empty_question"
             return Problem(reason=kind, detail=f"turn {index} has no text")
     if len(turns) % 2:

@@ -3,21 +3,16 @@
 from collections import Counter
 from typing import Any
 
-from data.registry.rows import IMAGE_PLACEHOLDER
-from data.schema import Sample
+from data.schema import Sample, plain_text
 
 
 def answered_pairs(sample: Sample) -> list[tuple[str, str]]:
     """(question, answer) pairs, compared without case and surrounding or repeated white space."""
     turns = [turn for turn in sample.conversations if turn.role != "system"]
     return [
-        (_plain(question.content), _plain(answer.content))
+        (plain_text(question.content).casefold(), plain_text(answer.content).casefold())
         for question, answer in zip(turns[::2], turns[1::2], strict=False)
     ]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace(IMAGE_PLACEHOLDER, " ").casefold().split())
 
 
 class LeakCheck:

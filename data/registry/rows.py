@@ -11,10 +11,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from data.errors import AerieError
 from data.recipe import SourceUse, Strict, validated
 from data.registry.cards import SourceCard
-from data.schema import ImageRef, Sample, Turn, make_sample
+from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample, Turn, make_sample
 
 Split = Literal["train", "heldout"]
-IMAGE_PLACEHOLDER = "<image>"
 Options = TypeVar("Options", bound=Strict)
 Key = TypeVar("Key")
 

@@ -7,11 +7,10 @@ from typing import Literal
 
 from data.errors import AerieError
 from data.registry.rows import seeded_keep
-from data.schema import ImageRef, Sample, table_to_samples
+from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample, table_to_samples
 from data.storage import Manifest, parquet_table, read_attachment
 from model.evaluation.scorers import normalised
 
-IMAGE_PLACEHOLDER = "<image>"
 AnswerType = Literal["yes_no", "open"]
 
 

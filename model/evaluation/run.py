@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from data.errors import AerieError
 from data.ledger import Tally
@@ -15,12 +16,14 @@ from data.storage import (
     read_samples,
 )
 from model.evaluation.baselines import MajorityBaseline
-from model.evaluation.predict import Answerer
 from model.evaluation.predictions import Prediction, predictions_parquet
 from model.evaluation.questions import Question, capped, heldout_samples, sample_questions
 from model.evaluation.scorers import RULES_VERSION
 from model.evaluation.scores import scores_document
 from model.recipe import STAGES, Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from model.evaluation.predict import Answerer
 
 VERSION = 1
 CAP_REASON = "early_stage_cap"
@@ -54,6 +57,8 @@ def evaluate_checkpoint(
     mark = _mark(recipe, stage, cap, last, lineage)
     if (done := committed(out_uri, mark)) is not None:
         return done
+    from model.evaluation.predict import Answerer  # PyTorch takes seconds, which a finished step need not wait
+
     questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
     answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
     majority = training_majority(formatting_uri, formatted)
@@ -114,7 +119,7 @@ def training_majority(formatting_uri: str, formatted: Manifest) -> MajorityBasel
 
 
 def _asked(
-    answerer: Answerer, questions: list[Question], majority: MajorityBaseline, stage: str, checkpoint: str
+    answerer: "Answerer", questions: list[Question], majority: MajorityBaseline, stage: str, checkpoint: str
 ) -> Iterator[Prediction]:
     """Every question's answer; after the last stage also what the network says when it can't see the images."""
     for blind in (False, True) if stage == STAGES[-1] else (False,):

@@ -9,14 +9,13 @@ import numpy as np
 from data.errors import AerieError
 from data.files import read_bytes
 from data.images import ImageProblemError, decode_image
-from data.schema import ImageRef, Sample
+from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample
 from model.config import ModelSettings, TilingSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.tiling import tile_count, tile_image
 from model.inputs.tokens import ChatTokenizer
 
-PLACEHOLDER = "<image>"
-PLACED = re.compile(re.escape(PLACEHOLDER) + "\n?")
+PLACED = re.compile(re.escape(IMAGE_PLACEHOLDER) + "\n?")
 Pair = tuple[str, str]  # question, answer
 
 
@@ -44,11 +43,11 @@ def placed_pairs(sample: Sample, turns: Sequence[int] | None) -> tuple[list[Pair
     each on a line; a pair that comes after a later one finds its own images placed already.
     """
     pairs = question_answer_pairs(sample)
-    marks = [question.count(PLACEHOLDER) for question, _ in pairs]
+    marks = [question.count(IMAGE_PLACEHOLDER) for question, _ in pairs]
     if sum(marks) != len(sample.images):
         raise SampleProblemError(
             "image_token_mismatch",
-            f"sample {sample.sample_id}: {sum(marks)} {PLACEHOLDER} placeholders, {len(sample.images)} images",
+            f"sample {sample.sample_id}: {sum(marks)} {IMAGE_PLACEHOLDER} placeholders, {len(sample.images)} images",
         )
     if turns is None:
         return pairs, len(sample.images)
@@ -56,7 +55,7 @@ def placed_pairs(sample: Sample, turns: Sequence[int] | None) -> tuple[list[Pair
     for turn in turns:
         question, answer = pairs[turn]
         before = sum(marks[:turn])
-        missing = f"{PLACEHOLDER}\n" * max(before - placed, 0)
+        missing = f"{IMAGE_PLACEHOLDER}\n" * max(before - placed, 0)
         question = missing + (PLACED.sub("", question) if placed > before else question)
         placed = max(placed, before + marks[turn])
         chosen.append((question, answer))
@@ -85,7 +84,7 @@ class _Script:
     def question(self, text: str, tiles: Iterator[int]) -> None:
         """A user turn and the opening of the answer; `tiles` yields the tile count of each placed image."""
         encode, tokenizer = self._tokenizer.encode, self._tokenizer
-        first, *rest = text.split(PLACEHOLDER)
+        first, *rest = text.split(IMAGE_PLACEHOLDER)
         ids = [tokenizer.im_start_id, *encode(f"user\n{first}")]
         for part in rest:
             context = [tokenizer.image_context_id] * (next(tiles) * self._settings.tokens_per_tile)
@@ -162,10 +161,11 @@ def encode_prompt(
     blind: bool = False,
 ) -> EncodedSample:
     """One question up to the opening of its answer; `blind` shows mid-grey tiles instead of the pictures."""
-    if prompt.count(PLACEHOLDER) != len(images):
+    placed = prompt.count(IMAGE_PLACEHOLDER)
+    if placed != len(images):
         raise SampleProblemError(
             "image_token_mismatch",
-            f"prompt {prompt[:60]!r}: {prompt.count(PLACEHOLDER)} {PLACEHOLDER} placeholders, {len(images)} images",
+            f"prompt {prompt[:60]!r}: {placed} {IMAGE_PLACEHOLDER} placeholders, {len(images)} images",
         )
     script = _Script(tokenizer, settings)
     script.system()

@@ -10,8 +10,8 @@ from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes
 from data.ledger import Tally
 from data.progress import Progress
+from data.schema import IMAGE_PLACEHOLDER
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
-from model.inputs.encode import PLACEHOLDER
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
 from model.recipe import Recipe, load_recipe
 
@@ -83,7 +83,7 @@ def _training_texts(recipe: Recipe, uri: str, formatting: Manifest, tally: Tally
         tally.keep(sample.source)
         yield f"system\n{recipe.model.system_prompt}"
         for turn in sample.conversations:
-            text = turn.content.replace(PLACEHOLDER, "")
+            text = turn.content.replace(IMAGE_PLACEHOLDER, "")
             yield f"user\n{text}" if turn.role == "user" else text
             if turn.role == "assistant":
                 yield "assistant\n"

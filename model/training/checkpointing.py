@@ -15,8 +15,9 @@ from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes, write_bytes
 from data.folders import copy_folder, remove_file, remove_folder, subfolders
 from model.training.engine import TrainingEngine
+from model.training.metrics import METRICS_NAME
 
-MARKER_NAME, METRICS_NAME = "complete.json", "metrics.jsonl"
+MARKER_NAME = "complete.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from model.config import ModelSettings
+from model.config import PARTS, ModelSettings
 from model.recipe import Recipe, StageSettings
 
-PARTS = ("vision", "connector", "language")
 MIB = 1 << 20
 
 
@@ -89,11 +88,11 @@ def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int
 
 
 def count_parameters(settings: ModelSettings) -> dict[str, int]:
-    """Parameters by part of the network that training would build; tied embeddings count once."""
+    """Parameters by part of the network that training would build."""
     import torch
 
     from model.vlm import VisionLanguageModel
 
     with torch.device("meta"):
         model = VisionLanguageModel(settings, settings.tokenizer.vocab_size, image_context_id=0)
-    return {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in PARTS}
+    return model.parameter_counts()

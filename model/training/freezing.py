@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from model.training.cost import PARTS
+from model.config import PARTS
 
 
 def freeze(model: nn.Module, trainable: Collection[str]) -> None:

@@ -20,7 +20,15 @@ from model.training.checkpointing import Checkpoints
 from model.training.engine import TrainingEngine, join_processes
 from model.training.freezing import freeze
 from model.training.job import FINISHED_NAME, TrainingJob
-from model.training.metrics import STEPS_NAME, MetricsLog, StepMetrics, TrainingProgress, WandbRun, read_steps
+from model.training.metrics import (
+    METRICS_NAME,
+    STEPS_NAME,
+    MetricsLog,
+    StepMetrics,
+    TrainingProgress,
+    WandbRun,
+    read_steps,
+)
 from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
 from model.training.stopping import StopRequest
 from model.vlm import PackTensors, VisionLanguageModel, build_model
@@ -181,10 +189,11 @@ def _write_result(job: TrainingJob, model: VisionLanguageModel, trainer: Trainer
     state = trainer.engine.weights()
     if trainer.log is None:
         return
+    write_bytes(join(job.out_uri, METRICS_NAME), trainer.log.payload())
     attachments = {
         "weights": attach(job.out_uri, WEIGHTS_FILE, weights_bytes(model, state)),
         "config": attach(job.out_uri, CONFIG_FILE, config_bytes(model)),
-        "metrics": attach(job.out_uri, STEPS_NAME, trainer.log.result()),
+        "metrics": attach(job.out_uri, STEPS_NAME, trainer.log.payload(times=False)),
     }
     document = {"fingerprint": job.fingerprint, "attachments": attachments}
     write_bytes(join(job.out_uri, FINISHED_NAME), json.dumps(document, indent=1).encode())

@@ -32,9 +32,10 @@ class StepMetrics:
     seconds: float
     packs: tuple[int, int]
 
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(dataclasses.asdict(self))
+    def to_json(self, *, times: bool = True) -> str:
+        """One line; without times, steps that learn the same are the same line."""
+        document = dataclasses.asdict(self)
+        return json.dumps(document if times else {k: v for k, v in document.items() if k != "seconds"})
 
 
 def read_steps(payload: bytes) -> list[StepMetrics]:
@@ -60,16 +61,9 @@ class MetricsLog:
             with self._path.open("a") as stream:
                 stream.write(step.to_json() + "\n")
 
-    def payload(self) -> bytes:
+    def payload(self, *, times: bool = True) -> bytes:
         """All steps as JSON lines."""
-        return "".join(step.to_json() + "\n" for step in self.steps).encode()
-
-    def result(self) -> bytes:
-        """All steps as JSON lines without their times: runs that learn the same give the same bytes."""
-        documents = [dataclasses.asdict(step) for step in self.steps]
-        for document in documents:
-            del document["seconds"]
-        return "".join(json.dumps(document) + "\n" for document in documents).encode()
+        return "".join(step.to_json(times=times) + "\n" for step in self.steps).encode()
 
 
 class TrainingProgress:

@@ -7,13 +7,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.curation.embedding import Cache, Embedder, chunks, embed_samples, question_text
+from data.curation.embedding import Cache, Embedder, chunks, embed_samples
 from data.curation.encoders import image_encoder, normalised, text_encoder
 from data.curation.vectors import read_embeddings
 from data.errors import AerieError
 from data.images import image_ref, pixel_hash
 from data.ledger import StepCount
-from data.schema import ImageRef, Turn, make_sample
+from data.schema import ImageRef, Turn, first_question, make_sample
 from data.storage import Manifest, commit, write_samples
 
 
@@ -113,8 +113,8 @@ def test_a_full_cache_forgets_and_still_answers(monkeypatch):
 def test_the_question_is_the_first_user_turn_without_placeholders():
     turns = [("system", "Be brief."), ("user", "<image>\nIs it <image>  red?\n"), ("assistant", "no"), ("user", "So?")]
     sample = replace(SAMPLES[0], conversations=tuple(Turn(role=role, content=content) for role, content in turns))
-    assert question_text(sample) == "Is it red?"
-    assert question_text(replace(sample, conversations=sample.conversations[:1])) == ""
+    assert first_question(sample) == "Is it red?"
+    assert first_question(replace(sample, conversations=sample.conversations[:1])) == ""
 
 
 def test_an_image_outside_the_shard_is_read_from_its_path(step, tmp_path):

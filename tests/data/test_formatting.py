@@ -14,9 +14,8 @@ from data.curation.instructions import INSTRUCTIONS as WORDINGS
 from data.errors import AerieError
 from data.ledger import Tally
 from data.recipe import FormattingSettings
-from data.registry.rows import IMAGE_PLACEHOLDER
 from data.registry.sourcing import parquet_bytes, source_samples
-from data.schema import Turn, make_sample, samples_to_table, table_to_samples
+from data.schema import IMAGE_PLACEHOLDER, Turn, make_sample, samples_to_table, table_to_samples
 from data.storage import Manifest, attach, commit, parquet_table, read_attachment, read_samples, write_samples
 
 SOURCES = ("easy-vqa", "vega-charts", "digits", "text-lines", "text-questions", "chatterbot")

@@ -97,19 +97,19 @@ def test_a_killed_run_resumes_to_the_same_result(whole, tmp_path):
     run, _ = whole
     process = aerie("run", "--recipe", MINI, "--storage", tmp_path, "--name", "run")
     killed = tmp_path / "run"
-    # In the middle of training: stage 1 is committed, stage 1.5 is not.
+    # In the middle of training: stage 1.5 has a complete checkpoint and is not done.
     deadline = time.monotonic() + 300
-    while not (killed / "stage_1/manifest.json").exists():
+    while not list(killed.glob("stage_1_5/checkpoints/*/complete.json")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(1)
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (killed / "report/manifest.json").exists()
+    assert (killed / "stage_1/manifest.json").exists()
+    assert not (killed / "stage_1_5/manifest.json").exists()
     finished = times(killed)
 
-    finish(aerie("run", "--resume", killed))
+    assert "stage_1_5  resumed after step" in finish(aerie("run", "--resume", killed))
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished.items())
     expected = {step: manifest.sha256() for step, manifest in manifests(run).items()}
     assert {step: manifest.sha256() for step, manifest in manifests(killed).items()} == expected

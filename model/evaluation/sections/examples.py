@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from data.reporting.html import Badge, Gallery, Picture, Section, Table, Text
+from data.schema import IMAGE_PLACEHOLDER
 from model.evaluation.predictions import Prediction, read_predictions
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.scorers import score
@@ -19,7 +20,7 @@ def examples_section(run: RunFolder) -> Section:
     items, rows = [], []
     for prediction, verdict in _chosen(predictions, run.sources):
         images = run.heldout[prediction.sample_id].images
-        question = prediction.prompt.replace("<image>", "").strip()
+        question = prediction.prompt.replace(IMAGE_PLACEHOLDER, "").strip()
         if images:
             reference = "" if verdict == "right" else f"\nReference: {prediction.answer}"
             caption = f"{prediction.source}\n{question}\nAnswer: {prediction.output}{reference}"

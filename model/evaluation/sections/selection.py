@@ -5,10 +5,9 @@ from typing import Any
 from data.reporting.html import Block, Chart, Details, Mosaic, MosaicRow, Section, Table, Text
 from data.reporting.scale import plain_number
 from data.reporting.svg import GroupedBars
-from data.schema import Sample
+from data.schema import Sample, first_question
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES, percent
-from model.evaluation.sections.similarity import first_question
 from model.recipe import STAGES
 
 SHOWN_CLUSTERS, SHOWN_PER_CLUSTER = 16, 8

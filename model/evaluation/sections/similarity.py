@@ -3,7 +3,7 @@
 from typing import Any
 
 from data.reporting.html import Badge, Cell, Pairs, Picture, Section, Table, Text, Tone
-from data.schema import Sample
+from data.schema import Sample, first_question
 from model.evaluation.run_folder import RunFolder
 
 PAIRS_PER_SOURCE = 2
@@ -66,10 +66,3 @@ def _pairs(run: RunFolder, entries: list[dict[str, Any]]) -> tuple[tuple[str, Pi
 
 def _picture(sample: Sample) -> Picture:
     return Picture(sample.images[0].bytes or b"", first_question(sample))
-
-
-def first_question(sample: Sample) -> str:
-    """The first user turn without image placeholders."""
-    return (
-        next((turn.content for turn in sample.conversations if turn.role == "user"), "").replace("<image>", "").strip()
-    )
