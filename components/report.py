@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import MODEL_IMAGE
+from components.images import EVAL_IMAGE
 
 
-@dsl.component(base_image=MODEL_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=EVAL_IMAGE, install_kfp_package=False)
 def report(
     recipe_uri: str,
     recipe_sha256: str,
@@ -19,8 +19,7 @@ def report(
     manifest: dsl.Output[dsl.Artifact],
 ) -> str:
     """Gather all manifests of the run into one page and one summary."""
-    from pathlib import Path
-
+    from components.artifacts import fill
     from components.door import open_door
     from data.files import join
     from model.evaluation.summary import write_report
@@ -32,8 +31,7 @@ def report(
         for stage, sha256 in zip(STAGES, scores, strict=True):
             door.upstream(f"evaluation/{stage}", sha256)
         done = write_report(recipe_uri, recipe_sha256, join(storage_uri, run_id), door.out)
-        Path(page.path).parent.mkdir(parents=True, exist_ok=True)
-        Path(page.path).write_bytes(door.attachment(done, "page") or b"")
+        fill(page, door.attachment(done, "page") or b"")
         return door.finish(done, manifest=manifest)
 
 

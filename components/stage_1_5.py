@@ -2,24 +2,31 @@
 
 from kfp import dsl
 
-from components.images import MODEL_IMAGE
+from components.images import STAGE_IMAGE
 
 
-@dsl.component(base_image=MODEL_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=STAGE_IMAGE, install_kfp_package=False)
 def stage_1_5(
     recipe_uri: str,
     recipe_sha256: str,
     storage_uri: str,
     run_id: str,
+    training_runtime: str,
+    placement: str,
+    kfp_run_id: str,
     packing_sha256: str,
     formatting_sha256: str,
     tokenizer_sha256: str,
     parent_sha256: str,
     metrics: dsl.Output[dsl.Metrics],
+    curves: dsl.Output[dsl.HTML],
     manifest: dsl.Output[dsl.Model],
 ) -> str:
     """Train stage 1.5 from stage 1's checkpoint."""
+    from components.artifacts import fill
     from components.door import open_door
+    from components.trainjob import launcher_for
+    from model.evaluation.task_views import training_page
     from model.training.run import train_stage
 
     with open_door("stage_1_5", storage_uri, run_id) as door:
@@ -27,5 +34,8 @@ def stage_1_5(
         formatting = door.upstream("formatting", formatting_sha256)
         tokenizer = door.upstream("tokenizer", tokenizer_sha256)
         parent = door.upstream("stage_1", parent_sha256)
-        done = train_stage(recipe_uri, recipe_sha256, "stage_1_5", packing, formatting, tokenizer, parent, door.out)
+        launch = launcher_for(training_runtime, placement, run_id, kfp_run_id)
+        inputs = (packing, formatting, tokenizer, parent)
+        done = train_stage(recipe_uri, recipe_sha256, "stage_1_5", *inputs, door.out, launch)
+        fill(curves, training_page(recipe_uri, recipe_sha256, storage_uri, run_id, "stage_1_5"))
         return door.finish(done, metrics, manifest)

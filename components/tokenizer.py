@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.images import MODEL_IMAGE
+from components.images import EVAL_IMAGE
 
 
-@dsl.component(base_image=MODEL_IMAGE, install_kfp_package=False)
+@dsl.component(base_image=EVAL_IMAGE, install_kfp_package=False)
 def tokenizer(
     recipe_uri: str,
     recipe_sha256: str,

@@ -23,8 +23,7 @@ def validation(
     docs: dsl.Output[dsl.HTML],
 ) -> str:
     """Join the sources, quarantine what is invalid or leaks, and run the expectations."""
-    from pathlib import Path
-
+    from components.artifacts import fill
     from components.door import open_door
     from data.steps import validate_samples
 
@@ -32,8 +31,7 @@ def validation(
         parts = zip(sources, sourcing_sha256s, strict=True)
         folders = [door.upstream(f"sourcing/{source}", sha256) for source, sha256 in parts]
         done = validate_samples(recipe_uri, recipe_sha256, folders, door.out)
-        Path(docs.path).parent.mkdir(parents=True, exist_ok=True)
-        Path(docs.path).write_bytes(door.attachment(done, "docs") or b"")
+        fill(docs, door.attachment(done, "docs") or b"")
         return door.finish(done, metrics, manifest)
 
 

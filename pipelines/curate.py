@@ -1,6 +1,6 @@
 """From source cards to the formatted training set: the paper's data strategy as a graph."""
 
-from typing import List
+from typing import Any, List
 
 from kfp import dsl
 
@@ -12,14 +12,26 @@ from components.gate import gate
 from components.selection import selection
 from components.sourcing import sourcing
 from components.validation import enforcement, validation
-from pipelines.placement import DATA, GATE, place
+from pipelines.placement import DATA, GATE, LIFETIME, Place, manifest_of, place
 
 
-@dsl.pipeline(name="aerie-curate", description="Source, validate, embed, gate, filter, select, augment and format.")
+@dsl.pipeline(
+    name="aerie-curate",
+    display_name="Aerie: curate",
+    description="Source, validate, embed, gate, filter, select, augment and format.",
+    pipeline_config=LIFETIME,
+)
 def curate(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: List[str]) -> str:
     """Returns the hash of the formatting manifest.
 
     Each task takes the hashes of the manifests that it reads: they order the graph and make KFP's cache right.
+
+    Args:
+        recipe_uri: where the recipe file lies, for example s3://aerie/recipes/tiny.yaml.
+        recipe_sha256: the recipe file's sha256; a file that changed meanwhile stops the run.
+        storage_uri: s3:// prefix (or local folder) that holds all runs.
+        run_id: name of this run; an equal name continues what it finished.
+        sources: names of the recipe's sources, one sourcing task each.
     """
     run = {
         "recipe_uri": recipe_uri,
@@ -27,22 +39,17 @@ def curate(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, s
         "storage_uri": storage_uri,
         "run_id": run_id,
     }
+
+    def step(component: Any, at: Place = DATA, **inputs: Any) -> Any:
+        return manifest_of(place(component(**inputs), at, component.name))
+
     with dsl.ParallelFor(sources, name="each source") as source:
-        sourced = place(sourcing(source=source, **run), DATA)
-    validated = place(
-        validation(sources=sources, sourcing_sha256s=dsl.Collected(sourced), **run),
-        DATA,
-    )
-    enforced = place(
-        enforcement(storage_uri=storage_uri, run_id=run_id, validation_sha256=validated),
-        GATE,
-    )
-    embedded = place(embedding(validation_sha256=enforced, **run), DATA)
-    gated = place(gate(validation_sha256=enforced, embedding_sha256=embedded, **run), DATA)
-    filtered = place(filtering(gate_sha256=gated, **run), DATA)
-    selected = place(selection(filtering_sha256=filtered, embedding_sha256=embedded, **run), DATA)
-    augmented = place(augmentation(selection_sha256=selected, **run), DATA)
-    return place(
-        formatting(augmentation_sha256=augmented, validation_sha256=enforced, **run),
-        DATA,
-    )
+        sourced = step(sourcing, source=source, **run)
+    validated = step(validation, sources=sources, sourcing_sha256s=dsl.Collected(sourced), **run)
+    enforced = step(enforcement, GATE, storage_uri=storage_uri, run_id=run_id, validation_sha256=validated)
+    embedded = step(embedding, validation_sha256=enforced, **run)
+    gated = step(gate, validation_sha256=enforced, embedding_sha256=embedded, **run)
+    filtered = step(filtering, gate_sha256=gated, **run)
+    selected = step(selection, filtering_sha256=filtered, embedding_sha256=embedded, **run)
+    augmented = step(augmentation, selection_sha256=selected, **run)
+    return step(formatting, augmentation_sha256=augmented, validation_sha256=enforced, **run)

@@ -6,20 +6,28 @@ from kfp import dsl
 
 from components.report import report
 from pipelines.curate import curate
-from pipelines.placement import REPORT, place
-from pipelines.post_train import post_train
+from pipelines.placement import LIFETIME, REPORT, place
+from pipelines.post_train import cleaning_up, stages
 
 
-@dsl.pipeline(name="aerie-end-to-end", description="The Eagle 2 recipe from source cards to an evaluated model.")
-def end_to_end(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: List[str]) -> str:
-    """Run the recipe at `recipe_uri` into STORAGE/RUN_ID; returns the hash of the report's manifest.
+@dsl.pipeline(
+    name="aerie-end-to-end",
+    display_name="Aerie: end to end",
+    description="The Eagle 2 recipe from source cards to an evaluated model and its report.",
+    pipeline_config=LIFETIME,
+)
+def end_to_end(
+    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: List[str], training_runtime: str
+):
+    """Run the recipe at `recipe_uri` into STORAGE/RUN_ID.
 
     Args:
-        recipe_uri: where the recipe file lies (local path or s3://).
-        recipe_sha256: its content hash; a changed file stops the run.
-        storage_uri: folder or s3:// prefix that holds all runs.
-        run_id: name of this run; an equal name resumes.
-        sources: the recipe's source names, one sourcing task each.
+        recipe_uri: where the recipe file lies, for example s3://aerie/recipes/tiny.yaml.
+        recipe_sha256: the recipe file's sha256; a file that changed meanwhile stops the run.
+        storage_uri: s3:// prefix (or local folder) that holds all runs.
+        run_id: name of this run; an equal name continues what it finished.
+        sources: names of the recipe's sources, one sourcing task each.
+        training_runtime: ClusterTrainingRuntime of the stages' TrainJobs; empty trains inside the tasks.
     """
     run = {
         "recipe_uri": recipe_uri,
@@ -27,15 +35,9 @@ def end_to_end(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: st
         "storage_uri": storage_uri,
         "run_id": run_id,
     }
-    curated = curate(sources=sources, **run).set_display_name("curate")
-    trained = post_train(formatting_sha256=curated.output, **run).set_display_name("post-train")
-    return place(
-        report(
-            formatting_sha256=curated.output,
-            stage_1_scores_sha256=trained.outputs["stage_1"],
-            stage_1_5_scores_sha256=trained.outputs["stage_1_5"],
-            stage_2_scores_sha256=trained.outputs["stage_2"],
-            **run,
-        ),
-        REPORT,
-    )
+    with cleaning_up(storage_uri, run_id, training_runtime):
+        curated = curate(sources=sources, **run).set_display_name("curate").output
+        trained = stages(formatting_sha256=curated, training_runtime=training_runtime, **run)
+        trained.set_display_name("three stages")
+        scores = {f"{stage}_scores_sha256": trained.outputs[stage] for stage in ("stage_1", "stage_1_5", "stage_2")}
+        place(report(formatting_sha256=curated, **scores, **run), REPORT, "report")

@@ -51,6 +51,7 @@ class Run:
             "storage_uri": self.storage_uri,
             "run_id": self.run_id,
             "sources": [use.name for use in self.recipe.data.sources],
+            "training_runtime": "",
         }
 
 
@@ -101,12 +102,14 @@ def _with_absolute_cards(payload: bytes, recipe_path: str, recipe: Recipe) -> by
 
 
 def count_steps(package: Path, arguments: dict[str, Any]) -> int:
-    """How many tasks an execution of a compiled pipeline starts; a loop counts once per item."""
+    """How many steps an execution of a compiled pipeline shows: once per item of a loop, without the exit task."""
     spec = next(yaml.safe_load_all(package.read_text()))
 
     def tasks_in(dag: dict[str, Any]) -> int:
         total = 0
         for task in dag["tasks"].values():
+            if "triggerPolicy" in task:
+                continue
             inner = spec["components"][task["componentRef"]["name"]].get("dag")
             items = task.get("parameterIterator", {}).get("items", {}).get("inputParameter", "")
             repeats = len(arguments[items.removeprefix("pipelinechannel--")]) if items else 1

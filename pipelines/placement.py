@@ -1,17 +1,28 @@
 """Where and how each task runs on a cluster: the only place for resources, caching, retries, queue, tolerations.
 
-The local runner ignores all of it. Pods are admitted by Kueue from the queue named here; GPU tasks tolerate the
-GPU nodes' taint and no other task lands there.
+The local runner ignores all of it. Pods are admitted by Kueue from the queue named here. Training happens in
+TrainJobs: KFP's pods drop all capabilities, so they have no RDMA, and a stage's own task only launches and watches.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.images import TRAIN_IMAGE
+
 QUEUE = "aerie"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+DATA_PRIORITY, TRAINING_PRIORITY = "aerie-data", "aerie-training"
 GPU_RESOURCE = "nvidia.com/gpu"
+STORAGE = "aerie-storage"  # a Secret with the keys of the store, and a ConfigMap that says where it is
+STORAGE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+STORAGE_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_REGION")
+DAY = 24 * 60 * 60
+# Argo's default forgets a finished workflow, and with it the pods and their logs, after an hour.
+LIFETIME = dsl.PipelineConfig(ttl_seconds_after_success=7 * DAY, ttl_seconds_after_failure=30 * DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +30,8 @@ class Place:
     """One kind of task.
 
     cached: KFP may reuse an equal earlier execution; off where a task launches or publishes something.
-    retries: repeats of a task that *failed*. Zero by default: a step is deterministic, so it would fail again
-        (lost pods are another matter: Argo repeats those by itself). Steps are idempotent, so repeats are safe.
+    retries: repeats of a task that *failed*, after one minute, then two (lost pods are another matter: Argo repeats
+        those by itself). Steps are idempotent, so repeats are safe; a step that stops on a user's mistake fails again.
     """
 
     cpu: str
@@ -30,24 +41,63 @@ class Place:
     retries: int = 0
 
 
-SMALL = Place(cpu="1", memory="2Gi")
-DATA = Place(cpu="4", memory="16Gi")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainJobPlace:
+    """What every stage's TrainJob has in common; nodes and processes (one a GPU) come from the recipe.
+
+    cpu and memory are per node, limits as well as requests. `deadline_seconds` counts from the job's creation, with
+    the time in the queue; a job that outlives its pipeline ends by it at the latest.
+    """
+
+    image: str
+    queue: str
+    priority_class: str
+    gpu_resource: str
+    cpu: str
+    memory: str
+    deadline_seconds: int
+
+    def text(self) -> str:
+        """JSON with sorted keys: how it travels into a component, whose body sees none of our constants."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+SMALL = Place(cpu="1", memory="2Gi", retries=2)
+DATA = Place(cpu="4", memory="16Gi", retries=2)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
-TRAINING = Place(cpu="16", memory="128Gi", gpus=1, cached=False)
+LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
 REPORT = Place(cpu="1", memory="4Gi", cached=False)  # reads the whole run folder, more than its parameters say
 
+TRAINJOB = TrainJobPlace(
+    image=TRAIN_IMAGE,
+    queue=QUEUE,
+    priority_class=TRAINING_PRIORITY,
+    gpu_resource=GPU_RESOURCE,
+    cpu="96",
+    memory="960Gi",
+    deadline_seconds=5 * DAY,
+)
 
-def place(task: dsl.PipelineTask, at: Place, name: str = "") -> Any:
-    """Apply a placement to a task and name it for the UI; returns its output, the hash of the manifest it commits."""
+
+def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask:
+    """Apply a placement to a task and name it for the UI."""
     task.set_caching_options(enable_caching=at.cached)
-    task.set_cpu_request(at.cpu).set_memory_request(at.memory).set_memory_limit(at.memory)
+    task.set_cpu_request(at.cpu).set_cpu_limit(at.cpu).set_memory_request(at.memory).set_memory_limit(at.memory)
     if at.retries:
         task.set_retry(num_retries=at.retries, backoff_duration="60s", backoff_factor=2.0)
     if at.gpus:
         task.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(at.gpus)
         kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
     kubernetes.add_pod_label(task, QUEUE_LABEL, QUEUE)
+    kubernetes.add_pod_label(task, PRIORITY_LABEL, DATA_PRIORITY)
+    kubernetes.use_secret_as_env(task, STORAGE, {key: key for key in STORAGE_SECRETS})
+    kubernetes.use_config_map_as_env(task, STORAGE, {key: key for key in STORAGE_SETTINGS})
     if name:
         task.set_display_name(name)
+    return task
+
+
+def manifest_of(task: dsl.PipelineTask) -> Any:
+    """What a step hands to the next: the hash of the manifest it committed."""
     return task.outputs["Output"]

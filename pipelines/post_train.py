@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 from kfp import dsl
 
+from components.cleanup import cleanup
 from components.evaluation import evaluation
 from components.packing import packing
 from components.stage_1 import stage_1
 from components.stage_1_5 import stage_1_5
 from components.stage_2 import stage_2
 from components.tokenizer import tokenizer
-from pipelines.placement import DATA, EVALUATION, SMALL, TRAINING, place
+from pipelines.placement import DATA, EVALUATION, GATE, LAUNCHER, LIFETIME, SMALL, TRAINJOB, manifest_of, place
+
+STAGES = {"stage_1": ("stage 1", stage_1), "stage_1_5": ("stage 1.5", stage_1_5), "stage_2": ("stage 2", stage_2)}
 
 
 class Scores(NamedTuple):
@@ -21,9 +24,13 @@ class Scores(NamedTuple):
     stage_2: str
 
 
-@dsl.pipeline(name="aerie-post-train", description="Tokenizer, then pack, train and evaluate each of three stages.")
-def post_train(
-    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, formatting_sha256: str
+@dsl.pipeline(
+    name="aerie-stages",
+    display_name="Aerie: three stages",
+    description="Tokenizer, then pack, train and evaluate each of the three stages.",
+)
+def stages(
+    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, formatting_sha256: str, training_runtime: str
 ) -> NamedTuple("Scores", stage_1=str, stage_1_5=str, stage_2=str):
     """Each stage starts from the checkpoint of the one before; each is evaluated on all held-out questions."""
     run = {
@@ -32,17 +39,59 @@ def post_train(
         "storage_uri": storage_uri,
         "run_id": run_id,
     }
-    words = place(tokenizer(formatting_sha256=formatting_sha256, **run), SMALL)
+    words = manifest_of(place(tokenizer(formatting_sha256=formatting_sha256, **run), SMALL, "tokenizer"))
     inputs = {"formatting_sha256": formatting_sha256, "tokenizer_sha256": words, **run}
-
+    # The KFP run's id must be a parameter of its own: inside a longer text a backend leaves the placeholder as it is.
+    job = {
+        "training_runtime": training_runtime,
+        "placement": TRAINJOB.text(),
+        "kfp_run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    }
     scores, parent = {}, {}
-    for stage, train in {"stage_1": stage_1, "stage_1_5": stage_1_5, "stage_2": stage_2}.items():
-        packs = place(packing(stage=stage, **inputs), DATA, f"packing {stage}")
-        trained = place(train(packing_sha256=packs, **inputs, **parent), TRAINING)
-        scored = place(
-            evaluation(stage=stage, checkpoint_sha256=trained, **inputs),
-            EVALUATION,
-            f"evaluation {stage}",
-        )
-        scores[stage], parent = scored, {"parent_sha256": trained}
+    for stage, (title, train) in STAGES.items():
+        packs = manifest_of(place(packing(stage=stage, **inputs), DATA, f"packing {title}"))
+        trained = manifest_of(place(train(packing_sha256=packs, **job, **inputs, **parent), LAUNCHER, title))
+        task = evaluation(stage=stage, checkpoint_sha256=trained, **inputs)
+        scores[stage], parent = manifest_of(place(task, EVALUATION, f"evaluation {title}")), {"parent_sha256": trained}
     return Scores(**scores)
+
+
+def cleaning_up(storage_uri: str, run_id: str, training_runtime: str) -> dsl.ExitHandler:
+    """The whole graph stands in this: whatever happens, no TrainJob of the run keeps its GPUs."""
+    task = cleanup(
+        storage_uri=storage_uri,
+        run_id=run_id,
+        kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        training_runtime=training_runtime,
+    )
+    return dsl.ExitHandler(place(task, GATE, "clean up"), name="run")
+
+
+@dsl.pipeline(
+    name="aerie-post-train",
+    display_name="Aerie: post-train",
+    description="Train and evaluate stages 1, 1.5 and 2 on a training set that `curate` made.",
+    pipeline_config=LIFETIME,
+)
+def post_train(
+    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, formatting_sha256: str, training_runtime: str
+):
+    """Continue a curated run: its folder holds the formatted samples.
+
+    Args:
+        recipe_uri: where the recipe file lies, for example s3://aerie/recipes/tiny.yaml.
+        recipe_sha256: the recipe file's sha256; a file that changed meanwhile stops the run.
+        storage_uri: s3:// prefix (or local folder) that holds all runs.
+        run_id: name of the curated run.
+        formatting_sha256: hash of its formatting manifest, as `curate` returned it.
+        training_runtime: ClusterTrainingRuntime of the stages' TrainJobs; empty trains inside the tasks.
+    """
+    with cleaning_up(storage_uri, run_id, training_runtime):
+        stages(
+            recipe_uri=recipe_uri,
+            recipe_sha256=recipe_sha256,
+            storage_uri=storage_uri,
+            run_id=run_id,
+            formatting_sha256=formatting_sha256,
+            training_runtime=training_runtime,
+        ).set_display_name("three stages")

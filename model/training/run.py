@@ -1,6 +1,7 @@
 """A training stage as a step: packs and a parent in, a checkpoint folder with its manifest out."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from data.errors import AerieError
@@ -11,6 +12,7 @@ from model.recipe import STAGES, Recipe, load_recipe
 from model.training.job import FINISHED_NAME, TrainingJob
 from model.training.launch import launch
 
+Launcher = Callable[[TrainingJob, Recipe], None]
 VERSION = 2
 # Settings that change how a stage is run, not what comes out.
 WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
@@ -27,8 +29,11 @@ def train_stage(
     tokenizer_uri: str,
     parent_uri: str,
     out_uri: str,
+    launcher: Launcher | None = None,
 ) -> Manifest:
     """Train a stage under torchrun, or go on with it where a killed run stopped; `parent_uri` "" starts afresh.
+
+    `launcher` gets the job to the machines that train it; without one it trains in processes of this machine.
 
     Attachments: `weights` (safetensors), `config` (what rebuilds the network), `metrics` (JSON lines, one a step).
     They hold no times, so that equal runs commit equal manifests; times stand in metrics.jsonl, which is not committed.
@@ -55,7 +60,7 @@ def train_stage(
         fingerprint=mark,
     )
     if _finished(job) is None:
-        launch(job, recipe.processes)
+        (launcher or launch_here)(job, recipe)
     if (finished := _finished(job)) is None:
         raise AerieError(f"{stage}: the training processes ended without a result in {out_uri}; run it again")
     packing = read_manifest(packing_uri)
@@ -72,6 +77,11 @@ def train_stage(
             attachments=finished["attachments"],
         ),
     )
+
+
+def launch_here(job: TrainingJob, recipe: Recipe) -> None:
+    """Train in processes of this machine."""
+    launch(job, recipe.processes)
 
 
 def _training_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) -> str:

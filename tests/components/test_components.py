@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "components"
-NOT_COMPONENTS = {"__init__.py", "door.py", "images.py"}
+NOT_COMPONENTS = {"__init__.py", "artifacts.py", "door.py", "images.py", "trainjob.py"}
 FILES = [path for path in sorted(ROOT.glob("*.py")) if path.name not in NOT_COMPONENTS]
 ALLOWED_PLAIN = {"str", "List[str]"}
 

@@ -51,7 +51,8 @@ def test_the_whole_recipe_is_there_in_order(compiled):
     spec, _ = documents(compiled["end_to_end"])
     names = {name for name, _, _ in tasks(spec)}
     assert names == {
-        *("aerie-curate", "aerie-post-train", "report", "for-loop-1", "sourcing", "validation", "enforcement"),
+        *("exit-handler-1", "cleanup", "report"),
+        *("aerie-curate", "aerie-stages", "for-loop-1", "sourcing", "validation", "enforcement"),
         *("embedding", "gate", "filtering", "selection", "augmentation", "formatting", "tokenizer"),
         *("packing", "packing-2", "packing-3", "stage-1", "stage-1-5", "stage-2"),
         *("evaluation", "evaluation-2", "evaluation-3"),
@@ -60,9 +61,9 @@ def test_the_whole_recipe_is_there_in_order(compiled):
     for later, earlier in {"validation": "for-loop-1", "enforcement": "validation", "embedding": "enforcement",
                            "gate": "embedding", "formatting": "augmentation"}.items():  # fmt: skip
         assert earlier in curate[later]["dependentTasks"]
-    post_train = spec["components"]["comp-aerie-post-train"]["dag"]["tasks"]
-    assert "stage-1" in post_train["stage-1-5"]["dependentTasks"]
-    assert "stage-1-5" in post_train["stage-2"]["dependentTasks"]
+    stages = spec["components"]["comp-aerie-stages"]["dag"]["tasks"]
+    assert "stage-1" in stages["stage-1-5"]["dependentTasks"]
+    assert "stage-1-5" in stages["stage-2"]["dependentTasks"]
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -71,7 +72,7 @@ def test_no_condition_and_no_placeholder_inside_a_longer_string(compiled, name):
     assert "double(" not in text
     assert "condition:" not in text
     placeholders = re.findall(r"^.*\{\{.*$", text, flags=re.MULTILINE)
-    assert {line.strip() for line in placeholders} <= {"- '{{$}}'"}
+    assert {line.strip() for line in placeholders} <= {"- '{{$}}'", "constant: '{{$.pipeline_job_uuid}}'"}
 
 
 def test_every_task_is_placed(compiled):
@@ -83,7 +84,10 @@ def test_every_task_is_placed(compiled):
         container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         assert "cachingOptions" in task, name
         assert {"resourceCpuRequest", "resourceMemoryLimit"} <= set(container["resources"]), name
-        assert extras[component["executorLabel"]]["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "aerie"}
+        assert extras[component["executorLabel"]]["podMetadata"]["labels"] == {
+            "kueue.x-k8s.io/queue-name": "aerie",
+            "kueue.x-k8s.io/priority-class": "aerie-data",
+        }
         if "accelerator" in container["resources"]:
             assert extras[component["executorLabel"]]["tolerations"], name
 
@@ -91,8 +95,59 @@ def test_every_task_is_placed(compiled):
 def test_verdicts_and_side_effects_are_never_cached(compiled):
     spec, _ = documents(compiled["end_to_end"])
     cached = {name for name, task, _ in tasks(spec) if task.get("cachingOptions", {}).get("enableCache")}
-    assert not cached & {"enforcement", "stage-1", "stage-1-5", "stage-2", "report"}
+    assert not cached & {"enforcement", "stage-1", "stage-1-5", "stage-2", "report", "cleanup"}
     assert {"sourcing", "embedding", "filtering"} <= cached
+
+
+@pytest.mark.parametrize("name", ["post_train", "end_to_end"])
+def test_whatever_happens_the_run_is_cleaned_up(compiled, name):
+    tasks_of_root = documents(compiled[name])[0]["root"]["dag"]["tasks"]
+    assert set(tasks_of_root) == {"exit-handler-1", "cleanup"}
+    assert tasks_of_root["cleanup"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+
+
+def test_data_steps_are_retried_with_back_off_and_launches_and_verdicts_are_not(compiled):
+    retried = {
+        name: task["retryPolicy"]
+        for name, task, _ in tasks(documents(compiled["end_to_end"])[0])
+        if "retryPolicy" in task
+    }
+    assert set(retried) == {
+        *("sourcing", "validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting"),
+        *("tokenizer", "packing", "packing-2", "packing-3"),
+    }
+    for policy in retried.values():
+        assert policy == {
+            "maxRetryCount": 2, "backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_ui_shows_titles_and_explains_every_parameter(compiled, name):
+    spec, platform = documents(compiled[name])
+    assert spec["pipelineInfo"]["displayName"].startswith("Aerie: ")
+    assert spec["pipelineInfo"]["description"]
+    for parameter, entry in spec["root"]["inputDefinitions"]["parameters"].items():
+        assert entry["description"], parameter
+    titles = [task["taskInfo"]["name"] for _, task, _ in tasks(spec)]
+    assert not [title for title in titles if "_" in title or title.startswith("aerie-")]
+    kept = platform["platforms"]["kubernetes"]["pipelineConfig"]
+    assert kept == {"resourceTtlOnSuccess": 7 * 86400, "resourceTtlOnFailure": 30 * 86400}
+
+
+def test_reports_ledger_curves_and_scores_are_artifacts_that_the_ui_shows(compiled):
+    spec, _ = documents(compiled["end_to_end"])
+    shown = {
+        (name, artifact): entry["artifactType"]["schemaTitle"].removeprefix("system.")
+        for name, _, component in tasks(spec)
+        for artifact, entry in component.get("outputDefinitions", {}).get("artifacts", {}).items()
+    }
+    pages = {key for key, kind in shown.items() if kind in {"HTML", "Markdown"}}
+    assert pages == {
+        *(("validation", "docs"), ("formatting", "ledger"), ("report", "page")),
+        *((stage, "curves") for stage in ("stage-1", "stage-1-5", "stage-2")),
+        *((f"evaluation{part}", "table") for part in ("", "-2", "-3")),
+    }
 
 
 def test_no_component_installs_packages(compiled):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 
@@ -15,10 +17,11 @@ def executors(tmp_path_factory):
     return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
-def test_gpus_go_to_training_and_evaluation_only(executors):
+def test_only_evaluation_holds_a_gpu_in_a_kfp_pod(executors):
+    """The stages train in TrainJobs; a GPU held by the task that waits for one would be idle for days."""
     containers, settings = executors
     with_gpu = {n for n, e in containers.items() if "accelerator" in e["container"].get("resources", {})}
-    assert {name.removeprefix("exec-").split("-")[0] for name in with_gpu} == {"stage", "evaluation"}
+    assert {name.removeprefix("exec-").split("-")[0] for name in with_gpu} == {"evaluation"}
     assert {name for name, entry in settings.items() if "tolerations" in entry} == with_gpu
 
 
@@ -27,3 +30,17 @@ def test_every_task_waits_in_the_queue(executors):
     assert set(settings) == set(containers)
     for entry in settings.values():
         assert entry["podMetadata"]["labels"][placement.QUEUE_LABEL] == placement.QUEUE
+
+
+def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
+    containers, settings = executors
+    for name, entry in settings.items():
+        keys = {pair["envVar"]: pair["secretKey"] for pair in entry["secretAsEnv"][0]["keyToEnv"]}
+        assert keys == {name: name for name in placement.STORAGE_SECRETS}
+        assert "env" not in containers[name]["container"]
+
+
+def test_a_trainjobs_place_travels_as_one_text():
+    place = json.loads(placement.TRAINJOB.text())
+    assert placement.TrainJobPlace(**place) == placement.TRAINJOB
+    assert placement.TRAINJOB.deadline_seconds > 28 * 60 * 60, "stage 1.5 of the paper takes 28 hours"

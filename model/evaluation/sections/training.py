@@ -8,9 +8,9 @@ from model.evaluation.sections.scoreboard import STAGE_NAMES
 from model.recipe import STAGES, Recipe
 
 
-def training_section(run: RunFolder) -> Section:
-    """From each stage's metrics file."""
-    stages = [read_curves(run, stage) for stage in STAGES]
+def training_section(run: RunFolder, names: tuple[str, ...] = STAGES) -> Section:
+    """From the metrics files of the stages named."""
+    stages = [read_curves(run, stage) for stage in names]
     extra = [(name, label) for name, label in EXTRAS.items() if any(curves.points(name) for curves in stages)]
     return Section(
         title="Training",

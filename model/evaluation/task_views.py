@@ -1,0 +1,46 @@
+"""What single tasks show in the KFP UI: a stage's training curves as a page, an evaluation's scores as a table."""
+
+from typing import Any
+
+from data.files import join
+from data.reporting.html import Page, render_page
+from data.reporting.markdown import markdown_table
+from model.evaluation.run_folder import RunFolder
+from model.evaluation.scores import read_cells
+from model.evaluation.sections.scoreboard import STAGE_NAMES
+from model.evaluation.sections.training import training_section
+
+KINDS = {"all": "all", "yes_no": "yes/no", "open": "open"}
+
+
+def training_page(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, stage: str) -> bytes:
+    """A self-contained page with the curves of one trained stage."""
+    run = RunFolder.open(recipe_uri, recipe_sha256, join(storage_uri, run_id))
+    return render_page(
+        Page(
+            title=f"{STAGE_NAMES[stage]} of {run.recipe.name}",
+            subtitle=f"Run {run.run_id}, seed {run.recipe.seed}, recipe {run.recipe.sha256[:12]}",
+            sections=(training_section(run, (stage,)),),
+            footer="Written by Aerie. The page holds everything it shows; it loads nothing and runs no script.",
+        )
+    )
+
+
+def scores_markdown(document: dict[str, Any]) -> str:
+    """The scores file of one evaluation as a table in Markdown, in percent."""
+    rows = [
+        (
+            cell.group,
+            KINDS[cell.answer_type],
+            f"{cell.questions:,}",
+            *(_percent(value) for value in (cell.score, cell.exact, cell.majority, cell.blind)),
+        )
+        for cell in read_cells(document, "source")
+    ]
+    title = f"# Held-out scores after {STAGE_NAMES[document['stage']].lower()}, %"
+    headers = ("source", "kind", "asked", "score", "exact match", "majority", "blind")
+    return f"{title}\n\n{markdown_table(headers, rows)}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
