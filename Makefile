@@ -7,13 +7,18 @@ STAMP = $(VENV)/.installed
 UV_VERSION = 0.13.9
 CPU_THREADS = OMP_NUM_THREADS=1
 
-.PHONY: help run test lint lock setup clean
+RECIPE = mini
+
+.PHONY: help run test lint lock setup clean images e2e-docker audit
 
 help:
 	@echo "make run    install (once), run the whole pipeline on the bundled data, show the result"
 	@echo "make test   install (once), run all tests"
 	@echo "make lint   formatting, lint and types"
 	@echo "make lock   resolve requirements.lock anew from pyproject.toml"
+	@echo "make audit  known vulnerabilities of the locked packages"
+	@echo "make images BASE_IMAGE=NAME@sha256:DIGEST    build the container images and their SBOMs"
+	@echo "make e2e-docker [RECIPE=tiny]    the whole pipeline in those containers, storage on a real S3 server"
 	@echo "make clean  remove the environment and all generated files but artifacts/"
 
 run: $(STAMP)
@@ -39,12 +44,22 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
 	@touch $(STAMP)
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --output-file requirements.lock
+
+# The advisories come from the package index; a package that could not be looked up fails the audit.
+audit: $(STAMP)
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off
+
+images:
+	BASE_IMAGE='$(BASE_IMAGE)' sh containers/build.sh
+
+e2e-docker: $(STAMP)
+	BASE_IMAGE='$(BASE_IMAGE)' sh containers/e2e.sh $(BIN)/python $(RECIPE)
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

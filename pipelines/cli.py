@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,14 @@ app = typer.Typer(
 )
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
+
+
+class Runner(StrEnum):
+    """What runs the steps of a local run."""
+
+    subprocess = "subprocess"
+    docker = "docker"
+
 
 Storage = Annotated[str, typer.Option("--storage", help=STORAGE_HELP)]
 
@@ -53,6 +62,9 @@ def run(
     storage: Storage = "artifacts",
     resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Continue this run (name or folder).")] = "",
     name: Annotated[str, typer.Option("--name", help="Name of the new run [default: RECIPE-DATE-TIME].")] = "",
+    runner: Annotated[
+        Runner, typer.Option("--runner", help="Steps as processes, or in the images of `make images`.")
+    ] = Runner.subprocess,
 ) -> None:
     """Run the whole pipeline on this machine, step by step, and print the results.
 
@@ -61,12 +73,15 @@ def run(
     with the recipe as it was when the run began.
     """
     with _for_people() as console:
+        from pipelines.docker_run import choose_stage_image
         from pipelines.local_run import find_run, new_run
         from pipelines.session import run_and_show
 
         if resume and name:
             raise AerieError("--name names a new run, --resume continues an old one; give one of them")
-        run_and_show(find_run(resume, storage) if resume else new_run(str(recipe), storage, name), console)
+        if runner == Runner.docker:
+            choose_stage_image()
+        run_and_show(find_run(resume, storage) if resume else new_run(str(recipe), storage, name), console, runner)
 
 
 @app.command(name="compile")

@@ -9,6 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes, write_bytes
 from model.recipe import Recipe, load_recipe
 from pipelines.console import RunConsole, StepResult
+from pipelines.docker_run import docker_runner
 
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 RECIPE_NAME = "recipe.yaml"
@@ -119,14 +121,18 @@ def count_steps(package: Path, arguments: dict[str, Any]) -> int:
     return tasks_in(spec["root"]["dag"])
 
 
-def execute(run: Run, package: Path, console: Console) -> list[StepResult]:
-    """Run a compiled pipeline; raises `AerieError` for a user's mistake, `StepFailedError` for anything else."""
+def execute(run: Run, package: Path, console: Console, runner: str = "subprocess") -> list[StepResult]:
+    """Run a compiled pipeline; raises `AerieError` for a user's mistake, `StepFailedError` for anything else.
+
+    `runner` is `subprocess` or `docker`.
+    """
     from kfp import components, local
 
-    with _scratch(run) as (scratch, log_path), log_path.open("a") as log:
+    steps = local.SubprocessRunner(use_venv=False) if runner == "subprocess" else docker_runner(run.storage_uri)
+    with _scratch(run, shared=runner == "docker") as (scratch, log_path), log_path.open("a") as log:
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(
-            local.SubprocessRunner(use_venv=False),
+            steps,
             pipeline_root=str(scratch / "kfp"),
             workspace_root=str(scratch / "workspace"),
             raise_on_error=True,
@@ -137,13 +143,19 @@ def execute(run: Run, package: Path, console: Console) -> list[StepResult]:
                 pipeline(**run.arguments())
         except RuntimeError:
             raise _explained(display, log_path) from None
+        if len(display.results) < display.total:
+            # KFP's DockerRunner takes a container that is gone before it asked for a successful one.
+            raise _explained(display, log_path)
     return display.results
 
 
 @contextlib.contextmanager
-def _scratch(run: Run) -> Iterator[tuple[Path, Path]]:
-    """A temporary folder for KFP and its children, deleted afterwards, and the log file of this execution."""
-    with tempfile.TemporaryDirectory(prefix="aerie-") as folder:
+def _scratch(run: Run, shared: bool) -> Iterator[tuple[Path, Path]]:
+    """A temporary folder for KFP and its children, deleted afterwards, and the log file of this execution.
+
+    `shared`: containers with a user of their own write there too.
+    """
+    with tempfile.TemporaryDirectory(prefix="aerie-") as folder, _open_to_all(folder) if shared else nullcontext():
         before = os.environ.get("TMPDIR")
         # KFP leaves a folder per task in the temporary folder.
         os.environ["TMPDIR"] = folder
@@ -156,6 +168,17 @@ def _scratch(run: Run) -> Iterator[tuple[Path, Path]]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
+
+
+@contextlib.contextmanager
+def _open_to_all(folder: str) -> Iterator[None]:
+    """Whatever is made in the folder meanwhile can be written by every user."""
+    os.chmod(folder, 0o777)
+    before = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -14,14 +14,14 @@ from pipelines.local_run import Run, execute
 from pipelines.tables import show_steps, show_summary
 
 
-def run_and_show(run: Run, console: Console) -> None:
+def run_and_show(run: Run, console: Console, runner: str = "subprocess") -> None:
     """Compile, execute, show times and results."""
     console.print(f"Run [bold]{run.run_id}[/] of recipe {run.recipe.name} in {run.folder}", highlight=False)
     console.print(f"If it stops: aerie run --resume {run.folder}", highlight=False, style="dim")
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aerie-compiled-") as folder:
         package = compile_pipelines(Path(folder))[-1]
-        results = execute(run, package, console)
+        results = execute(run, package, console, runner)
     show_steps(results, console)
     _show_total(results, time.monotonic() - start, console)
     show_result(run, console)

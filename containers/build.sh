@@ -1,0 +1,73 @@
+#!/bin/sh
+# Builds the images data, eval, train and train-local with docker, podman or buildah, and copies out their SBOMs.
+#   BASE_IMAGE  Debian 12 or python:3.11, as NAME@sha256:DIGEST (an image of this machine, local/..., needs no digest)
+#   ENGINE      docker, podman or buildah [default: the first that works]
+#   IMAGES      which of them [default: all]
+set -eu
+cd "$(dirname "$0")/.."
+VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+UV_VERSION=$(sed -n 's/^UV_VERSION = //p' Makefile)
+REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+IMAGES=${IMAGES:-data eval train train-local}
+
+fail() { printf 'Error: %s\n' "$1" >&2; exit 2; }
+
+works() {
+    case $1 in
+        buildah) buildah version >/dev/null 2>&1 ;;
+        *) "$1" info >/dev/null 2>&1 ;;
+    esac
+}
+
+engine() {
+    for candidate in ${ENGINE:-docker podman buildah}; do
+        if works "$candidate"; then echo "$candidate"; return; fi
+    done
+    fail "no container engine answers (tried: ${ENGINE:-docker, podman, buildah}). Install and start one, e.g. \
+docker.io on Debian, then run make images again"
+}
+
+case ${BASE_IMAGE:-} in
+    '') fail "BASE_IMAGE is not set. Give the base pinned by digest: make images BASE_IMAGE=python@sha256:DIGEST
+(the digest of python:3.11-slim-bookworm in your registry), or BASE_IMAGE=local/debian:bookworm after
+containers/local-base.sh, which needs no registry" ;;
+    *@sha256:*|local/*) ;;
+    *) fail "BASE_IMAGE=$BASE_IMAGE is not pinned; write it as NAME@sha256:DIGEST" ;;
+esac
+ENGINE=$(engine)
+
+# A proxy that signs anew needs its authority in the build: as a secret, which no layer keeps.
+CA=${SSL_CERT_FILE:-}
+[ -s "$CA" ] || CA=/dev/null
+
+build() { # NAME DOCKERFILE TARGET
+    set -- --file "containers/$2.Dockerfile" --tag "localhost/aerie-python-$1" ${3:+--target "$3"} \
+        --network host --secret "id=ca,src=$CA" --build-arg BASE_IMAGE="$BASE_IMAGE" \
+        --build-arg UV_VERSION="$UV_VERSION" --build-arg VERSION="$VERSION" \
+        --build-arg REVISION="$REVISION" --build-arg CREATED="$CREATED" .
+    DOCKER_BUILDKIT=1 "$ENGINE" build "$@"
+}
+
+sbom() { # TAG NAME
+    mkdir -p build/sbom
+    case $ENGINE in
+        buildah)
+            container=$(buildah from "localhost/aerie-python-$1")
+            buildah run "$container" cat /opt/aerie/sbom.cdx.json > "build/sbom/$2.cdx.json"
+            buildah rm "$container" >/dev/null ;;
+        *) "$ENGINE" run --rm --network none "localhost/aerie-python-$1" cat /opt/aerie/sbom.cdx.json \
+            > "build/sbom/$2.cdx.json" ;;
+    esac
+}
+
+for image in $IMAGES; do
+    case $image in
+        data|eval) tag="$image:$VERSION"; build "$tag" "$image" '' ;;
+        train) tag="train:$VERSION"; build "$tag" train train ;;
+        train-local) tag="train:$VERSION-local"; build "$tag" train local ;;
+        *) fail "unknown image $image; choose from data, eval, train, train-local" ;;
+    esac
+    sbom "$tag" "$image"
+    echo "localhost/aerie-python-$tag  SBOM: build/sbom/$image.cdx.json"
+done

@@ -1,0 +1,125 @@
+"""What the Dockerfiles promise, checked without an engine; the images themselves are checked by `make e2e-docker`."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "containers").glob("*.Dockerfile"))
+ROOMS = ("data", "model", "components", "pipelines")
+SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.I)
+
+
+def instructions(path):
+    """(instruction, arguments) with continuation lines joined, comments left out."""
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [tuple(line.split(maxsplit=1)) for line in joined.splitlines()]
+
+
+def stages(path):
+    """Instructions by stage, in order."""
+    found = {}
+    for name, arguments in instructions(path):
+        if name == "FROM":
+            current = arguments.split(" AS ")[-1]
+            found[current] = []
+        elif found:
+            found[current].append((name, arguments))
+    return found
+
+
+def final_stages(path):
+    return {name: steps for name, steps in stages(path).items() if any(step[0] == "LABEL" for step in steps)}
+
+
+def test_the_three_images_are_there():
+    assert [path.name for path in FILES] == ["data.Dockerfile", "eval.Dockerfile", "train.Dockerfile"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_base_is_an_argument_without_a_moving_default(path):
+    assert instructions(path)[:2] == [("ARG", "BASE_IMAGE"), ("FROM", "${BASE_IMAGE} AS python")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_package_version_comes_from_the_lock(path):
+    installs = [arguments for name, arguments in instructions(path) if name == "RUN" and "uv pip install" in arguments]
+    assert installs
+    for arguments in installs:
+        assert "--constraint /build/requirements.lock" in arguments
+    assert not any("pip install" in arguments and "uv==" not in arguments and "uv pip" not in arguments
+                   for name, arguments in instructions(path) if name == "RUN")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_images_run_as_a_user_of_their_own_with_labels(path):
+    for steps in final_stages(path).values():
+        assert ("USER", "10001:10001") in steps
+        labels = " ".join(arguments for name, arguments in steps if name == "LABEL")
+        for label in ("title", "description", "version", "revision", "created", "licenses"):
+            assert f"org.opencontainers.image.{label}=" in labels
+        assert "uv" not in " ".join(arguments for name, arguments in steps if name == "RUN"), (
+            "tools stay in the builder"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_secret_and_nothing_from_the_web_enters(path):
+    for name, arguments in instructions(path):
+        assert name != "ADD"
+        if name in {"ENV", "ARG"}:
+            assert not SECRET.search(arguments)
+        if name == "COPY" and "--from" not in arguments:
+            assert arguments.split()[0] in {
+                "requirements.lock",
+                "pyproject.toml",
+                "data",
+                "model",
+                "components",
+                "pipelines",
+            }
+
+
+def test_only_rooms_and_project_files_reach_the_build():
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert allowed == {"pyproject.toml", "requirements.lock", "README.md", "data", "model", "components", "pipelines"}
+
+
+def test_the_trainjobs_image_is_built_without_the_workflow_and_the_launcher_without_training():
+    extras = {path.name: re.findall(r"'/build\[([a-z,]+)\]'", path.read_text()) for path in FILES}
+    assert extras["train.Dockerfile"][0] == "train"
+    assert "train" not in extras["eval.Dockerfile"][0].split(",")
+    assert "workflow" in extras["eval.Dockerfile"][0].split(",")
+    copied = " ".join(
+        arguments for name, arguments in stages(ROOT / "containers/train.Dockerfile")["builder"] if name == "COPY"
+    )
+    assert "components" not in copied
+    assert "pipelines" not in copied
+
+
+@pytest.mark.parametrize(("base", "message"), [("", "BASE_IMAGE is not set"), ("python:3.11-slim", "is not pinned")])
+def test_an_unpinned_base_is_refused_with_what_to_write(base, message):
+    environment = {**os.environ, "BASE_IMAGE": base}
+    done = subprocess.run(
+        ["sh", "containers/build.sh"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "NAME@sha256:DIGEST" in done.stderr or "pinned by digest" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["build.sh", "e2e.sh"])
+def test_without_an_engine_it_is_said_and_nothing_is_built(script, tmp_path):
+    environment = {**os.environ, "BASE_IMAGE": "local/debian:bookworm", "ENGINE": str(tmp_path / "no-engine")}
+    done = subprocess.run(
+        ["sh", f"containers/{script}", "python", "mini"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "engine answers" in done.stderr
