@@ -90,16 +90,16 @@ def compile_command(
 ) -> None:
     """Write the pipelines as KFP YAML, ready for upload or Git.
 
-    The files are byte-stable: they change only when the pipeline changes. Pin the images with AERIE_DATA_IMAGE and
-    AERIE_MODEL_IMAGE (NAME@sha256:DIGEST).
+    The files are byte-stable: they change only when the pipeline changes. Pin the images with AERIE_DATA_IMAGE,
+    AERIE_EVAL_IMAGE and AERIE_TRAIN_IMAGE (NAME@sha256:DIGEST).
     """
     with _for_people() as console:
-        from components.images import DATA_IMAGE, MODEL_IMAGE
+        from components.images import DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE
         from pipelines.compiling import compile_pipelines
 
         for path in compile_pipelines(out):
             console.print(str(path), highlight=False)
-        for reference in (DATA_IMAGE, MODEL_IMAGE):
+        for reference in sorted({DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE}):
             if "@sha256:" not in reference:
                 console.print(f"[yellow]Note:[/] image {reference} isn't pinned by digest; see aerie compile --help")
 

@@ -83,7 +83,9 @@ def inner(storage_uri: str, run_id: str, sources: list[str]) -> str:
 
 
 @dsl.pipeline(name="outer")
-def outer(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: list[str]) -> str:
+def outer(
+    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: list[str], training_runtime: str
+) -> str:
     nested = inner(storage_uri=storage_uri, run_id=run_id, sources=sources)
     return shout(storage_uri=storage_uri, run_id=run_id, word=nested.output).output
 
