@@ -25,6 +25,7 @@ from pipelines.docker_run import docker_runner
 
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 RECIPE_NAME = "recipe.yaml"
+ROOT_NAME, WORKSPACE_NAME = "kfp", "workspace"  # folders that KFP and its tasks share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +134,8 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(
             steps,
-            pipeline_root=str(scratch / "kfp"),
-            workspace_root=str(scratch / "workspace"),
+            pipeline_root=str(scratch / ROOT_NAME),
+            workspace_root=str(scratch / WORKSPACE_NAME),
             raise_on_error=True,
         )
         pipeline = components.load_component_from_file(str(package))
@@ -155,7 +156,11 @@ def _scratch(run: Run, shared: bool) -> Iterator[tuple[Path, Path]]:
 
     `shared`: containers with a user of their own write there too.
     """
-    with tempfile.TemporaryDirectory(prefix="aerie-") as folder, _open_to_all(folder) if shared else nullcontext():
+    with (
+        # What a container's user wrote there is not always ours to delete.
+        tempfile.TemporaryDirectory(prefix="aerie-", ignore_cleanup_errors=shared) as folder,
+        _open_to_all(folder) if shared else nullcontext(),
+    ):
         before = os.environ.get("TMPDIR")
         # KFP leaves a folder per task in the temporary folder.
         os.environ["TMPDIR"] = folder
@@ -172,9 +177,11 @@ def _scratch(run: Run, shared: bool) -> Iterator[tuple[Path, Path]]:
 
 @contextlib.contextmanager
 def _open_to_all(folder: str) -> Iterator[None]:
-    """Whatever is made in the folder meanwhile can be written by every user."""
+    """Whatever is made in the folder meanwhile can be written by every user; what Docker makes belongs to root."""
     os.chmod(folder, 0o777)
     before = os.umask(0)
+    for name in (ROOT_NAME, WORKSPACE_NAME):
+        Path(folder, name).mkdir()
     try:
         yield
     finally:
