@@ -42,7 +42,7 @@ CA=${SSL_CERT_FILE:-}
 [ -s "$CA" ] || CA=/dev/null
 
 build() { # NAME DOCKERFILE TARGET
-    set -- --file "containers/$2.Dockerfile" --tag "localhost/aerie-python-$1" ${3:+--target "$3"} \
+    set -- --file "containers/$2.Dockerfile" --tag "localhost/aerie-python-$1" --target "$3" \
         --network host --secret "id=ca,src=$CA" --build-arg BASE_IMAGE="$BASE_IMAGE" \
         --build-arg UV_VERSION="$UV_VERSION" --build-arg VERSION="$VERSION" \
         --build-arg REVISION="$REVISION" --build-arg CREATED="$CREATED" .
@@ -63,7 +63,7 @@ sbom() { # TAG NAME
 
 for image in $IMAGES; do
     case $image in
-        data|eval) tag="$image:$VERSION"; build "$tag" "$image" '' ;;
+        data|eval) tag="$image:$VERSION"; build "$tag" "$image" "$image" ;;
         train) tag="train:$VERSION"; build "$tag" train train ;;
         train-local) tag="train:$VERSION-local"; build "$tag" train local ;;
         *) fail "unknown image $image; choose from data, eval, train, train-local" ;;
