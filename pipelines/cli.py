@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from data.errors import AerieError
+from pipelines.cluster_cli import cluster
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
 )
+app.add_typer(cluster)
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 
@@ -86,22 +88,46 @@ def run(
 
 @app.command(name="compile")
 def compile_command(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Compiled YAML to check.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the YAML files.")] = Path("build"),
+    check: Annotated[bool, typer.Option("--check", help="Look for traps of Kubeflow Pipelines in the YAML.")] = False,
 ) -> None:
     """Write the pipelines as KFP YAML, ready for upload or Git.
 
     The files are byte-stable: they change only when the pipeline changes. Pin the images with AERIE_DATA_IMAGE,
-    AERIE_EVAL_IMAGE and AERIE_TRAIN_IMAGE (NAME@sha256:DIGEST).
+    AERIE_EVAL_IMAGE, AERIE_STAGE_IMAGE and AERIE_TRAIN_IMAGE (NAME@sha256:DIGEST).
+
+    With --check the compiled files, or the FILEs instead, are searched for what Kubeflow Pipelines gets wrong: one
+    line a finding, exit code 1 unless all are notes.
     """
     with _for_people() as console:
-        from components.images import DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE
         from pipelines.compiling import compile_pipelines
+        from pipelines.lint import check_files
 
-        for path in compile_pipelines(out):
-            console.print(str(path), highlight=False)
-        for reference in sorted({DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE}):
-            if "@sha256:" not in reference:
-                console.print(f"[yellow]Note:[/] image {reference} isn't pinned by digest; see aerie compile --help")
+        if files and not check:
+            raise AerieError("FILE names compiled pipelines to check; add --check, or leave it out to compile")
+        if not files:
+            files = compile_pipelines(out)
+            for path in files:
+                console.print(str(path), highlight=False)
+        if not check:
+            _note_moving_images(console)
+            return
+        findings = check_files(files)
+        for finding in findings:
+            console.print(finding.line(), highlight=False, markup=False)
+        traps = sum(not finding.note for finding in findings)
+        console.print(f"{len(files)} pipelines checked: {traps} traps, {len(findings) - traps} notes", highlight=False)
+        if traps:
+            raise typer.Exit(1)
+
+
+def _note_moving_images(console: Console) -> None:
+    from components.images import DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE
+
+    for reference in sorted({DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE}):
+        if "@sha256:" not in reference:
+            console.print(f"[yellow]Note:[/] image {reference} isn't pinned by digest; see aerie compile --help")
 
 
 @app.command()
