@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data.errors import AerieError
 from pipelines.cluster_cli import cluster
+from pipelines.people import for_people
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,26 +37,15 @@ Storage = Annotated[str, typer.Option("--storage", help=STORAGE_HELP)]
 
 @contextmanager
 def _for_people() -> Iterator[Console]:
-    """A console on the real stdout; expected errors become one message: exit code 2 for a user's mistake, 1 else."""
-    console = Console(file=sys.stdout, soft_wrap=True)
-    problems = Console(file=sys.stderr, soft_wrap=True, markup=False, highlight=False)
+    """As `for_people`; a step that broke by a fault of ours is told the same way, with exit code 1."""
     from pipelines.local_run import StepFailedError
 
-    try:
-        yield console
-    except AerieError as error:
-        problems.print(f"Error: {error}")
-        raise typer.Exit(2) from None
-    except StepFailedError as error:
-        problems.print(f"Error: {error}")
-        raise typer.Exit(1) from None
-    except OSError as error:
-        # A folder that can't be written, a full disk: the system's words name the path and the reason.
-        problems.print(f"Error: {error.strerror}: {error.filename}" if error.filename else f"Error: {error}")
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        problems.print("Interrupted. Finished steps are kept; continue with aerie run --resume.")
-        raise typer.Exit(130) from None
+    with for_people("Interrupted. Finished steps are kept; continue with aerie run --resume.") as console:
+        try:
+            yield console
+        except StepFailedError as error:
+            Console(file=sys.stderr, soft_wrap=True, markup=False, highlight=False).print(f"Error: {error}")
+            raise typer.Exit(1) from None
 
 
 @app.command()

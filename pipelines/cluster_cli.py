@@ -1,4 +1,4 @@
-"""The `aerie` commands for Git and Kubeflow Pipelines: release, submit, status, logs, cancel, reap."""
+"""The `aerie` commands for Git and Kubeflow Pipelines: release, submit, status, logs, cancel, reap, render."""
 
 import uuid
 from datetime import UTC, datetime
@@ -164,3 +164,23 @@ def reap(
         api, jobs = KfpApi(Endpoint.find(endpoint, namespace)), connect()
         patience = Patience.real(f"reaping in namespace {jobs.namespace}", Waiting(give_up_after=300.0))
         reap_orphans(api, jobs, datetime.now(UTC), patience, say_masked(jobs), dry_run)
+
+
+@cluster.command(rich_help_panel=ON_KUBEFLOW)
+def render(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="stage_1, stage_1_5 or stage_2.", show_default=False)],
+    recipe: Annotated[Path, typer.Option("--recipe", help="Recipe file (YAML).")] = RECIPES / "tiny.yaml",
+    storage: Annotated[
+        str, typer.Option("--storage", envvar=STORAGE_VARIABLE, help="s3:// prefix that holds all runs.")
+    ] = "s3://aerie/runs",
+    run_id: Annotated[str, typer.Option("--run-id", help="Name of the run.")] = "example",
+    runtime: Annotated[str, typer.Option("--runtime", help="ClusterTrainingRuntime.")] = "aerie-torch-v1",
+    exact: Annotated[bool, typer.Option("--exact", help="Read the run's inputs: the launcher's very job.")] = False,
+) -> None:
+    """Print the TrainJob that a stage's task would create, without a cluster."""
+    with for_people() as console:
+        from components.trainjob_render import render_stage, render_yaml
+        from pipelines.placement import TRAINJOB
+
+        job = render_stage(str(recipe), stage, storage, run_id, TRAINJOB.text(), runtime, exact=exact)
+        console.print(render_yaml(job), highlight=False, markup=False, end="")

@@ -17,6 +17,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 DATA_PRIORITY, TRAINING_PRIORITY = "aerie-data", "aerie-training"
 GPU_RESOURCE = "nvidia.com/gpu"
+# Kueue keeps a flavor with a topology, which the GPU nodes have, for pods that ask for one: any place in it will do.
+TOPOLOGY_ANNOTATION = "kueue.x-k8s.io/podset-unconstrained-topology"
 STORAGE = "aerie-storage"  # a Secret with the keys of the store, and a ConfigMap that says where it is
 STORAGE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 STORAGE_SETTINGS = ("AWS_ENDPOINT_URL", "AWS_REGION")
@@ -89,6 +91,7 @@ def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask
     if at.gpus:
         task.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(at.gpus)
         kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
+        kubernetes.add_pod_annotation(task, TOPOLOGY_ANNOTATION, "true")
     kubernetes.add_pod_label(task, QUEUE_LABEL, QUEUE)
     kubernetes.add_pod_label(task, PRIORITY_LABEL, DATA_PRIORITY)
     kubernetes.use_secret_as_env(task, STORAGE, {key: key for key in STORAGE_SECRETS})

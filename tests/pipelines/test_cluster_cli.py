@@ -9,6 +9,7 @@ from pathlib import Path
 import kfp_api
 import pytest
 import seaweed
+import yaml
 from faulty_http import FaultyServer
 from kfp_cases import PARAMETERS, PIPELINE, RUN_ID, SYNCED, TOKEN, graph, release_of, run
 from typer.testing import CliRunner
@@ -237,3 +238,18 @@ def test_the_command_itself_fails_with_one_message(kfp, environment):
         f"Error: no run 'nothing' in namespace aerie of {kfp.url}; "
         "RUN is the id or the name that `aerie submit` prints\n"
     )
+
+
+def test_render_prints_the_stages_trainjob_without_a_cluster():
+    shown = CliRunner().invoke(app, ["render", "stage_2", "--run-id", "night", "--storage", "s3://b/runs"])
+    assert shown.exit_code == 0, shown.output
+    job = yaml.safe_load(shown.output)
+    assert job["kind"] == "TrainJob"
+    assert job["metadata"]["labels"]["aerie.dev/run"] == "night"
+    assert "--parent-uri=s3://b/runs/night/stage_1_5" in job["spec"]["trainer"]["args"]
+
+
+def test_render_knows_the_stages():
+    shown = CliRunner().invoke(app, ["render", "stage_9"])
+    assert shown.exit_code == 2
+    assert "choose from" in shown.output + shown.stderr
