@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -136,18 +136,21 @@ def _error_uri(step: str, storage_uri: str, run_id: str) -> str:
 
 
 def _report_error(step: str, storage_uri: str, run_id: str, message: str) -> None:
+    from data.errors import AerieError
     from data.files import write_bytes
 
-    write_bytes(_error_uri(step, storage_uri, run_id), message.encode())
     _mark("error", step, message=message)
+    with suppress(AerieError):  # the mistake may be that the storage can't be written
+        write_bytes(_error_uri(step, storage_uri, run_id), message.encode())
 
 
 def _forget_error(step: str, storage_uri: str, run_id: str) -> None:
-    """A step that succeeded leaves no error of an earlier try (in a bucket the file stays, older than the manifest)."""
-    from data.files import is_s3
+    """A step that succeeded leaves no error of an earlier try."""
+    from data.errors import AerieError
+    from data.folders import remove_file
 
-    if not is_s3(storage_uri):
-        Path(_error_uri(step, storage_uri, run_id)).unlink(missing_ok=True)
+    with suppress(AerieError):  # the step is done; a message that stays is older than its manifest
+        remove_file(_error_uri(step, storage_uri, run_id))
 
 
 @contextmanager

@@ -32,9 +32,7 @@ def stage_1(
         packing = door.upstream("packing/stage_1", packing_sha256)
         formatting = door.upstream("formatting", formatting_sha256)
         tokenizer = door.upstream("tokenizer", tokenizer_sha256)
-        parent = ""
         launch = launcher_for(training_runtime, placement, run_id, kfp_run_id)
-        inputs = (packing, formatting, tokenizer, parent)
-        done = train_stage(recipe_uri, recipe_sha256, "stage_1", *inputs, door.out, launch)
+        done = train_stage(recipe_uri, recipe_sha256, "stage_1", packing, formatting, tokenizer, "", door.out, launch)
         fill(curves, training_page(recipe_uri, recipe_sha256, storage_uri, run_id, "stage_1"))
         return door.finish(done, metrics, manifest)

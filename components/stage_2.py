@@ -35,7 +35,8 @@ def stage_2(
         tokenizer = door.upstream("tokenizer", tokenizer_sha256)
         parent = door.upstream("stage_1_5", parent_sha256)
         launch = launcher_for(training_runtime, placement, run_id, kfp_run_id)
-        inputs = (packing, formatting, tokenizer, parent)
-        done = train_stage(recipe_uri, recipe_sha256, "stage_2", *inputs, door.out, launch)
+        done = train_stage(
+            recipe_uri, recipe_sha256, "stage_2", packing, formatting, tokenizer, parent, door.out, launch
+        )
         fill(curves, training_page(recipe_uri, recipe_sha256, storage_uri, run_id, "stage_2"))
         return door.finish(done, metrics, manifest)

@@ -33,6 +33,7 @@ class StageSettings(Strict):
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
+    nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
 
 
 class EvaluationSettings(Strict):
@@ -64,8 +65,10 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _divisible_batches(self) -> "Recipe":
         for name, stage in self.stages.items():
-            if stage.packs_per_step % self.processes:
-                raise ValueError(f"stages.{name}.packs_per_step must be a multiple of processes ({self.processes})")
+            if stage.packs_per_step % (stage.nodes * self.processes):
+                ranks = f"nodes ({stage.nodes}) × " if stage.nodes > 1 else ""
+                message = f"must be a multiple of {ranks}processes ({self.processes})"
+                raise ValueError(f"stages.{name}.packs_per_step {message}")
         return self
 
 

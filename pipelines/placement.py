@@ -5,7 +5,7 @@ TrainJobs: KFP's pods drop all capabilities, so they have no RDMA, and a stage's
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -47,8 +47,9 @@ class Place:
 class TrainJobPlace:
     """What every stage's TrainJob has in common; nodes and processes (one a GPU) come from the recipe.
 
-    cpu and memory are per node, limits as well as requests. `deadline_seconds` counts from the job's creation, with
-    the time in the queue; a job that outlives its pipeline ends by it at the latest.
+    cpu and memory are per node, limits as well as requests; so are `devices`, further resources with their number (on
+    a cluster with RDMA for example {"rdma/hca_shared_devices_a": 1}). `deadline_seconds` counts from the job's
+    creation, with the time in the queue; a job that outlives its pipeline ends by it at the latest.
     """
 
     image: str
@@ -58,6 +59,7 @@ class TrainJobPlace:
     cpu: str
     memory: str
     deadline_seconds: int
+    devices: dict[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
         """JSON with sorted keys: how it travels into a component, whose body sees none of our constants."""

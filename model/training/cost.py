@@ -73,7 +73,7 @@ def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, pr
 def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int) -> StagePlan:
     trainable = sum(count for part, count in parameters.items() if part in stage.trainable)
     frozen = sum(parameters.values()) - trainable
-    state = state_bytes(trainable, frozen, stage.precision, stage.zero_stage, processes)
+    state = state_bytes(trainable, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
     return StagePlan(
         trains=", ".join(part for part in PARTS if part in stage.trainable),
         trainable=f"{trainable:,}",

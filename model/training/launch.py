@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,15 @@ def launch(job: TrainingJob, processes: int) -> None:
         raise AerieError(output.explain(code))
 
 
-class Output:
-    """The lines of torchrun and its workers: printed as they come, except reports of a failure, which are kept."""
+def _print(line: str) -> None:
+    print(line, flush=True)
 
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
+
+class Output:
+    """The lines of torchrun and its workers: shown as they come, except reports of a failure, which are kept."""
+
+    def __init__(self, stage: str, show: Callable[[str], None] = _print) -> None:
+        self.stage, self._show = stage, show
         self.events: list[dict[str, Any]] = []
         self.deaths: list[tuple[int, int]] = []
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -66,8 +70,8 @@ class Output:
 
     def take(self, line: str) -> None:
         """One line."""
-        if line.startswith(EVENT):
-            self.events.append(json.loads(line.removeprefix(EVENT)))
+        if (event := _event(line)) is not None:
+            self.events.append(event)
             return
         if found := WORKER_DIED.search(line):
             self.deaths.append((int(found[1]), int(found[2])))
@@ -77,12 +81,17 @@ class Output:
         if line.startswith(f"{self.stage}  "):
             self._failing = False
         if not self._failing and line.strip():
-            print(line, flush=True)
+            self._show(line)
         if line.strip() and not self.deaths:
             self.tail.append(line)
 
     def explain(self, code: int) -> str:
         """Why training ended with an exit code."""
+        known = self.reason()
+        return known or f"{self.stage}: training ended with exit code {code}; its last lines:\n" + "\n".join(self.tail)
+
+    def reason(self) -> str:
+        """Why training ended, as far as the workers or torchrun said it; empty when they didn't."""
         for event in self.events:
             if event["event"] == "error":
                 return f"{self.stage}: {event['message']}"
@@ -93,7 +102,16 @@ class Output:
             why = " (often: out of memory)" if number == signal.SIGKILL else ""
             name = signal.Signals(number).name
             return f"{self.stage}: process {rank} was killed by {name}{why}; run it again to go on from a checkpoint"
-        return f"{self.stage}: training ended with exit code {code}; its last lines:\n" + "\n".join(self.tail)
+        return ""
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """The event that a line carries; a line cut in the middle is an ordinary line."""
+    try:
+        event = json.loads(line.removeprefix(EVENT)) if line.startswith(EVENT) else None
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _command(job: TrainingJob, processes: int) -> list[str]:

@@ -1,5 +1,6 @@
 """A training stage as a step: packs and a parent in, a checkpoint folder with its manifest out."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from model.training.launch import launch
 Launcher = Callable[[TrainingJob, Recipe], None]
 VERSION = 2
 # Settings that change how a stage is run, not what comes out.
-WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
+WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "nodes"}
 # The packs carry these already.
 IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "packing", "epochs", "turns_per_sample"}
 
@@ -42,13 +43,8 @@ def train_stage(
     recipe = load_recipe(recipe_uri, recipe_sha256)
     if stage not in STAGES:
         raise AerieError(f"unknown stage {stage!r}; choose from {list(STAGES)}")
-    inputs = {"packing": packing_uri, "formatting": formatting_uri, "tokenizer": tokenizer_uri, "parent": parent_uri}
-    lineage = {name: read_manifest(uri).sha256() for name, uri in inputs.items() if uri}
-    _check_parent(parent_uri, lineage)
-    mark = _training_fingerprint(recipe, stage, lineage)
-    if (done := committed(out_uri, mark)) is not None:
-        return done
-    job = TrainingJob(
+    job, lineage = training_job(
+        recipe,
         stage=stage,
         recipe_uri=recipe_uri,
         recipe_sha256=recipe.sha256,
@@ -57,8 +53,9 @@ def train_stage(
         tokenizer_uri=tokenizer_uri,
         parent_uri=parent_uri,
         out_uri=out_uri,
-        fingerprint=mark,
     )
+    if (done := committed(out_uri, job.fingerprint)) is not None:
+        return done
     if _finished(job) is None:
         (launcher or launch_here)(job, recipe)
     if (finished := _finished(job)) is None:
@@ -68,7 +65,7 @@ def train_stage(
         out_uri,
         Manifest(
             step=stage,
-            fingerprint=mark,
+            fingerprint=job.fingerprint,
             recipe_sha256=recipe.sha256,
             rows=packing.rows,
             shards=(),
@@ -77,6 +74,19 @@ def train_stage(
             attachments=finished["attachments"],
         ),
     )
+
+
+def training_job(recipe: Recipe, **places: str) -> tuple[TrainingJob, dict[str, str]]:
+    """A stage's job with the fingerprint that its committed inputs give it, and the inputs' hashes by name.
+
+    `places` are the other fields of `TrainingJob`. `AerieError`: an input isn't committed, or the parent doesn't fit.
+    """
+    job = TrainingJob(**places, fingerprint="")
+    inputs = {"packing": job.packing_uri, "formatting": job.formatting_uri}
+    inputs |= {"tokenizer": job.tokenizer_uri, "parent": job.parent_uri}
+    lineage = {name: read_manifest(uri).sha256() for name, uri in inputs.items() if uri}
+    _check_parent(job.parent_uri, lineage)
+    return dataclasses.replace(job, fingerprint=_training_fingerprint(recipe, job.stage, lineage)), lineage
 
 
 def launch_here(job: TrainingJob, recipe: Recipe) -> None:

@@ -37,3 +37,17 @@ def test_anything_else_shows_the_last_lines():
 def test_progress_is_passed_on_and_tracebacks_are_not(capsys):
     explain(["stage_1  step 1/9  loss 2.0", "Traceback (most recent call last)", '  File "x"', "ValueError: no"])
     assert capsys.readouterr().out == "stage_1  step 1/9  loss 2.0\n"
+
+
+def test_an_event_cut_in_the_middle_is_an_ordinary_line():
+    cut = EVENT + '{"event": "error", "mess'
+    assert explain([cut, EVENT + "7"]).endswith(f"{cut}\n{EVENT}7")
+
+
+def test_lines_go_where_they_are_told_and_a_reason_is_empty_until_there_is_one(capsys):
+    shown = []
+    output = Output(STAGE, shown.append)
+    output.take("stage_1  step 1/9")
+    assert (shown, capsys.readouterr().out, output.reason()) == (["stage_1  step 1/9"], "", "")
+    output.take(EVENT + '{"event": "stopped"}')
+    assert "run it again to continue" in output.reason()
