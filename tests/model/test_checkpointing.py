@@ -123,7 +123,7 @@ def test_another_number_of_processes_is_refused_with_a_way_out(training_folder, 
     assert not train(job(training_folder, tmp_path), StopAfter(1))
     path = tmp_path / "checkpoints/step-000001/complete.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "world_size": 4}))
-    with pytest.raises(AerieError, match=r"written by 4 processes.*set `processes: 4`"):
+    with pytest.raises(AerieError, match=r"written by 4 processes.*to 4, or remove"):
         train(job(training_folder, tmp_path), StopRequest())
 
 
