@@ -1,0 +1,195 @@
+"""A run at the paper's size on paper: what the compiled pipeline and its steps would ask of a cluster.
+
+    compiled end_to_end -> lint_package -> scale_graph   pods, arguments, Workflow
+    Workload            -> scale_steps  -> cost of a step: requests, bytes, hours, memory    -> broken limits, in words
+    Workload            ->                 reads of a training stage
+
+Nothing is started. Measured figures stand in scale_steps.py and below, given ones are named so.
+"""
+
+from dataclasses import dataclass
+
+from pipelines.lint_package import Package
+from pipelines.scale_graph import GraphSize, graph_size, largest_list
+from pipelines.scale_limits import ARGUMENT_BYTES, ETCD_BYTES, GIB, KIB, MIB, STEP_HOURS, WORKFLOW_BYTES, Workload
+from pipelines.scale_steps import STEPS, Requests, StepModel, requests
+
+# Measured by tests/benchmarks/measure_steps.py, one thread.
+DECODE_SECONDS, PAIRS_PER_SECOND = 0.0052, 26_000_000
+READ_RATE, WRITE_RATE = 940e6, 739e6  # Parquet with its hash, bytes a second
+TEXT_BYTES, VECTOR_BYTES, PACK_BYTES = 760, 6_656, 38  # stored for a row: all but the image; two vectors; one use
+# Given.
+NETWORK_RATE = 1e9  # bytes a second between a pod and the store
+THREADS = 4  # of a matrix product; the rest of a step runs in one thread
+CATEGORIES = 9  # the paper's, taken as equally large: the gate compares within one
+SHARDS_IN_MEMORY = 3  # the table that is read, the one that is collected, its Parquet
+HELDOUT_COPIES = 2  # the samples and their Parquet
+SHARD_CACHE_BYTES = 512 * MIB  # of a training process (model/inputs/loader.py)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCost:
+    """One execution of a step at full size; sourcing's is one of `tasks` equal ones, which run side by side.
+
+    fixed_bytes of memory are needed for any number of rows, row_bytes grow with them.
+    """
+
+    name: str
+    tasks: int
+    rows: int
+    shards: int
+    requests: Requests
+    bytes_read: int
+    bytes_written: int
+    hours: float
+    fixed_bytes: int
+    row_bytes: int
+    memory_limit: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak of the pod."""
+        return self.fixed_bytes + self.row_bytes
+
+    @property
+    def pods_needed(self) -> int | None:
+        """Pods that share the rows so that each keeps its limits of time and memory; 1: the step fits as it is.
+
+        None when no number of pods helps, since what each needs for itself is beyond the memory limit.
+        """
+        room = self.memory_limit - self.fixed_bytes
+        return max(1, _ceil(self.hours / STEP_HOURS), _ceil(self.row_bytes / room)) if room > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReads:
+    """What the processes of one stage read: exists-checks at start, whole shards while training, bytes wanted."""
+
+    stage: str
+    heads: int
+    shard_reads: int
+    bytes_read: int
+    bytes_wanted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """All figures of a workload."""
+
+    work: Workload
+    graph: GraphSize
+    most_sources: int
+    steps: tuple[StepCost, ...]
+    training: tuple[TrainingReads, ...]
+
+
+def simulate(package: Package, work: Workload) -> Scale:
+    """The figures of a compiled `end_to_end`."""
+    limits = memory_limits(package)
+    stages = {"stage_1": work.stage_1, "stage_1_5": work.samples, "stage_2": work.stage_2}
+    return Scale(
+        work=work,
+        graph=graph_size(package, work),
+        most_sources=largest_list(package, ARGUMENT_BYTES),
+        steps=tuple(step_cost(step, work, limits[step.name]) for step in STEPS),
+        training=tuple(training_reads(stage, samples, work) for stage, samples in stages.items()),
+    )
+
+
+def memory_limits(package: Package) -> dict[str, int]:
+    """Memory limit of each component's pod, bytes, from the compiled resources."""
+    units = {"Gi": GIB, "Mi": MIB, "Ki": KIB}
+    texts = {task.function: task.container["resources"]["resourceMemoryLimit"] for task in package.pods}
+    return {name: int(text[:-2]) * units[text[-2:]] for name, text in texts.items()}
+
+
+def row_bytes(output: str, work: Workload) -> int:
+    """Stored bytes of one row of a step's shards."""
+    return {"samples": work.image_bytes + TEXT_BYTES, "vectors": VECTOR_BYTES, "packs": PACK_BYTES}.get(output, 0)
+
+
+def step_cost(step: StepModel, work: Workload, memory_limit: int) -> StepCost:
+    """One execution of a step; every sample is kept, so that each number is an upper bound."""
+    alone = step.name == "sourcing"
+    rows = work.rows_per_source if alone else work.samples
+    outputs = {other.name: other.output for other in STEPS}
+    shards = {name: _shards(name, work) for name in outputs}
+    written = _ceil(rows / work.rows_per_shard) if step.output else 0
+    one = row_bytes(step.output, work)
+    heldout = work.heldout * row_bytes("samples", work) if step.keeps_heldout else 0
+    read = sum(times * rows * row_bytes(outputs[name], work) for name, times in step.passes.items()) + heldout
+    out = rows * one + heldout
+    shard = work.rows_per_shard * row_bytes("samples", work)
+    return StepCost(
+        name=step.name,
+        tasks=work.sources if alone else 1,
+        rows=rows,
+        shards=written,
+        requests=requests(step, shards, written, sources=work.sources, shard_bytes=work.rows_per_shard * one),
+        bytes_read=read,
+        bytes_written=out,
+        hours=step_hours(step, rows, read, out),
+        fixed_bytes=step.base + SHARDS_IN_MEMORY * shard + HELDOUT_COPIES * heldout,
+        row_bytes=step.memory * rows,
+        memory_limit=memory_limit,
+    )
+
+
+def step_hours(step: StepModel, rows: int, read: int, written: int) -> float:
+    """Wall time of one pod that does one thing after the other: rows, pixels, pairs, Parquet, network."""
+    seconds = rows / step.rate + rows * DECODE_SECONDS * step.decodes
+    if step.compares_pairs:
+        seconds += rows**2 / (2 * CATEGORIES) / (PAIRS_PER_SECOND * THREADS)
+    seconds += read / READ_RATE + written / WRITE_RATE + (read + written) / NETWORK_RATE
+    return seconds / 3600
+
+
+def training_reads(stage: str, samples: int, work: Workload) -> TrainingReads:
+    """Packs mix the samples of all shards, so a sample's shard is in a process's cache only by chance."""
+    shards = _ceil(work.samples / work.rows_per_shard)
+    whole = work.rows_per_shard * row_bytes("samples", work)
+    kept = min(1.0, SHARD_CACHE_BYTES / (shards * whole))
+    reads = round(samples * (1 - kept)) + shards * round(kept)
+    return TrainingReads(
+        stage=stage,
+        heads=work.nodes * work.gpus * shards,
+        shard_reads=reads,
+        bytes_read=reads * whole,
+        bytes_wanted=samples * row_bytes("samples", work),
+    )
+
+
+def graph_limits(graph: GraphSize) -> list[str]:
+    """One line for each limit that the graph breaks: such a run fails."""
+    sizes = (
+        (f"argument of {graph.largest_argument_of}", graph.largest_argument, ARGUMENT_BYTES),
+        ("workflow", graph.workflow_bytes, WORKFLOW_BYTES),
+        ("compiled pipeline", graph.compiled_bytes, ETCD_BYTES),
+    )
+    return [f"{name}: {size:,} of {limit:,} bytes" for name, size, limit in sizes if size > limit]
+
+
+def broken_limits(scale: Scale) -> list[str]:
+    """One line for each limit that does not hold, of the graph, of a step or of a stage's reads."""
+    found = graph_limits(scale.graph)
+    for step in scale.steps:
+        if step.hours > STEP_HOURS:
+            found.append(f"{step.name}: {step.hours:.0f} of {STEP_HOURS:.0f} hours")
+        if step.memory_bytes > step.memory_limit:
+            found.append(f"{step.name}: {step.memory_bytes / GIB:.0f} of {step.memory_limit / GIB:.0f} GiB memory")
+    for stage in scale.training:
+        if stage.bytes_read > 2 * stage.bytes_wanted:
+            times = stage.bytes_read / stage.bytes_wanted
+            found.append(f"{stage.stage}: reads {times:,.0f} times the bytes that it trains on")
+    return found
+
+
+def _shards(step: str, work: Workload) -> int:
+    """Shards of a step's output; every source ends with a shard of its own."""
+    if step == "sourcing":
+        return work.sources * _ceil(work.rows_per_source / work.rows_per_shard)
+    return _ceil(work.samples / work.rows_per_shard)
+
+
+def _ceil(value: float) -> int:
+    return -int(-value // 1)

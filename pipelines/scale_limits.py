@@ -1,0 +1,40 @@
+"""What a run at the paper's size is, and the limits it must keep, each with its source."""
+
+from dataclasses import dataclass
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+# Linux MAX_ARG_STRLEN: 32 pages of 4 KiB, less the closing zero byte (kubeflow_facts.md, run locally).
+ARGUMENT_BYTES = 131_071
+# etcd's default --max-request-bytes: no Kubernetes object may be larger.
+ETCD_BYTES = 1_572_864
+# Argo's own limit of a Workflow: above it the node status is packed (gzip, base64), and what doesn't fit then fails
+# unless a database takes the status (nodeStatusOffLoad), which KFP does not set up.
+WORKFLOW_BYTES = 1 * MIB
+# metadata.annotations of one object, all together (Kubernetes); a client-side apply puts the whole object there.
+ANNOTATION_BYTES = 262_144
+# What one step may take (given): a lost pod repeats the step from its start.
+STEP_HOURS = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """The paper's run. `samples` is the pool, which stage 1.5 trains on whole; `heldout` samples stay out of it.
+
+    image_bytes is the size of one encoded image (given: a JPEG of 1024 x 768); every sample has one.
+    nodes and gpus are those of a TrainJob (paper: 256 H100), one process a GPU.
+    """
+
+    sources: int = 180
+    samples: int = 21_600_000
+    stage_1: int = 1_200_000
+    stage_2: int = 4_600_000
+    heldout: int = 50_000
+    rows_per_shard: int = 2048
+    image_bytes: int = 130_000
+    nodes: int = 32
+    gpus: int = 8
+
+    @property
+    def rows_per_source(self) -> int:
+        """Samples of one source when all are equally large."""
+        return -(-self.samples // self.sources)

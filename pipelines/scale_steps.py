@@ -1,0 +1,139 @@
+"""What one step asks of storage, processor and memory, as formulas over the shards of its inputs.
+
+The formulas follow data/storage.py: a manifest or shard that is read costs one HEAD and one GET of the whole object
+(also when only some columns are wanted); a shard, side file or manifest that is written costs one PUT. A test runs
+the steps on a real S3 server and compares the counts. Rates and memory were measured by
+tests/benchmarks/measure_steps.py (CPU seconds of one thread of an AMD EPYC, recipe `tiny`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipelines.scale_limits import GIB, MIB
+
+PART_BYTES = 64 * MIB  # a larger object goes up in parts (data/object_store.py)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepModel:
+    """One step.
+
+    passes: input step -> how often all its shards are read. manifests: input manifests, each read twice, by the door
+    and by the step. recipes: reads of the recipe. heads, gets: further requests, and those for every source.
+    files: side files written. output: what its rows are, "" for no shards.
+    rate: rows a CPU second in one thread, on tiny images (measured). decodes: looks at the pixels of every image.
+    base: memory of the process before the first row, with its libraries and encoders (measured). memory: bytes that it
+    keeps of every row (measured); shards and held-out samples come on top.
+    """
+
+    name: str
+    passes: dict[str, int] = field(default_factory=dict)
+    manifests: int = 1
+    recipes: int = 1
+    heads: int = 0
+    gets: int = 0
+    heads_per_source: int = 0
+    gets_per_source: int = 0
+    files: int = 1
+    output: str = "samples"
+    rate: float = 1.0
+    decodes: bool = False
+    base: int = GIB // 2
+    memory: int = 0
+    keeps_heldout: bool = False
+    compares_pairs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """HTTP requests to the store by method; POST deletes, and opens and closes the parts of a large object."""
+
+    head: int
+    get: int
+    put: int
+    post: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.head + self.get + self.put + self.post
+
+
+STEPS = (
+    StepModel(name="sourcing", manifests=0, files=2, rate=3_700, decodes=True),
+    # Two manifests of every source, its quarantine and its held-out file; then its own page for the UI.
+    StepModel(
+        name="validation",
+        passes={"sourcing": 1},
+        manifests=0,
+        gets=1,
+        heads_per_source=2,
+        gets_per_source=4,
+        files=4,
+        rate=3_700,
+        decodes=True,
+        memory=923,
+        keeps_heldout=True,
+    ),
+    StepModel(
+        name="embedding",
+        passes={"validation": 1},
+        files=0,
+        output="vectors",
+        rate=380,
+        decodes=True,
+        base=3 * GIB // 2,
+    ),
+    StepModel(
+        name="gate",
+        passes={"validation": 2, "embedding": 1},
+        manifests=2,
+        rate=6_100,
+        memory=20_453,
+        compares_pairs=True,
+    ),
+    # Measures, keeps, and reads once more for examples of what it dropped; looks for older measures first.
+    StepModel(name="filtering", passes={"gate": 3}, heads=1, files=3, rate=2_700, memory=866),
+    StepModel(name="selection", passes={"filtering": 2, "embedding": 1}, manifests=2, rate=5_200, memory=12_380),
+    StepModel(name="augmentation", passes={"selection": 1}, rate=3_300),
+    # Its ledger for the UI reads the manifests of all steps so far, and the recipe again; the held-out samples once.
+    StepModel(
+        name="formatting",
+        passes={"augmentation": 1},
+        manifests=2,
+        recipes=2,
+        heads=7,
+        gets=8,
+        heads_per_source=1,
+        gets_per_source=1,
+        files=2,
+        rate=2_600,
+        keeps_heldout=True,
+    ),
+    StepModel(name="tokenizer", passes={"formatting": 1}, files=2, output="", rate=3_800, memory=1_956),
+    StepModel(
+        name="packing",
+        passes={"formatting": 1},
+        manifests=2,
+        heads=1,
+        gets=2,
+        output="packs",
+        rate=6_200,
+        memory=578,
+    ),
+)
+
+
+def requests(
+    step: StepModel, shards: Mapping[str, int], written: int, *, sources: int, shard_bytes: int = 0
+) -> Requests:
+    """What one execution sends: `shards` of each input, `written` shards of `shard_bytes` bytes."""
+    read = sum(times * shards[name] for name, times in step.passes.items())
+    parts = -(-shard_bytes // PART_BYTES) if shard_bytes > PART_BYTES else 0
+    return Requests(
+        # The door looks for a finished manifest, and so does the step.
+        head=2 + 2 * step.manifests + read + step.heads + step.heads_per_source * sources,
+        get=step.recipes + 2 * step.manifests + read + step.gets + step.gets_per_source * sources,
+        put=written * (parts or 1) + step.files + 1,
+        post=1 + (2 * written if parts else 0),  # the door removes the error of an earlier try
+    )
