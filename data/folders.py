@@ -42,7 +42,8 @@ def _copy_file(source: str, target: str) -> None:
 def remove_file(uri: str) -> None:
     """Remove a file if it is there."""
     if is_s3(uri):
-        remove_objects([uri])
+        folder, _, name = uri.rpartition("/")
+        remove_objects(folder, [name])
     else:
         Path(uri).unlink(missing_ok=True)
 
@@ -50,6 +51,6 @@ def remove_file(uri: str) -> None:
 def remove_folder(uri: str) -> None:
     """Remove a folder and all it holds, if it is there."""
     if is_s3(uri):
-        remove_objects([join(uri, name) for name in object_keys(uri)])
+        remove_objects(uri, object_keys(uri))
     elif Path(uri).is_dir():
         shutil.rmtree(uri)
