@@ -3,11 +3,15 @@
 #   BASE_IMAGE  Debian 12 or python:3.11, as NAME@sha256:DIGEST (an image of this machine, local/..., needs no digest)
 #   ENGINE      docker, podman or buildah [default: the first that works]
 #   IMAGES      which of them [default: all]
+#   SOURCE      address of the sources, for a label [default: Git's origin, without a user's name]
+# Lent to the build as secrets, which no layer keeps: the certificate authorities in SSL_CERT_FILE, for a proxy that
+# signs anew, and the configuration of pip in PIP_CONFIG_FILE and of uv in UV_CONFIG_FILE, for an index of your own.
 set -eu
 cd "$(dirname "$0")/.."
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 UV_VERSION=$(sed -n 's/^UV_VERSION = //p' Makefile)
-REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+REVISION=$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)
+SOURCE=${SOURCE:-$(git config --get remote.origin.url 2>/dev/null | sed 's#//[^@/]*@#//#')}
 CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 IMAGES=${IMAGES:-data eval train train-local}
 
@@ -16,7 +20,7 @@ fail() { printf 'Error: %s\n' "$1" >&2; exit 2; }
 works() {
     case $1 in
         buildah) buildah version >/dev/null 2>&1 ;;
-        *) "$1" info >/dev/null 2>&1 ;;
+        *) "$1" info >/dev/null 2>&1 && DOCKER_BUILDKIT=1 "$1" build --help 2>/dev/null | grep -q -e --secret ;;
     esac
 }
 
@@ -24,8 +28,8 @@ engine() {
     for candidate in ${ENGINE:-docker podman buildah}; do
         if works "$candidate"; then echo "$candidate"; return; fi
     done
-    fail "no container engine answers (tried: ${ENGINE:-docker, podman, buildah}). Install and start one, e.g. \
-docker.io on Debian, then run make images again"
+    fail "no container engine answers that builds with secrets (tried: ${ENGINE:-docker, podman, buildah}). Install and
+start one, e.g. docker.io on Debian, or add the buildx plugin to Docker's newer clients, then run make images again"
 }
 
 case ${BASE_IMAGE:-} in
@@ -37,16 +41,15 @@ containers/local-base.sh, which needs no registry" ;;
 esac
 ENGINE=$(engine)
 
-# A proxy that signs anew needs its authority in the build: as a secret, which no layer keeps.
-CA=${SSL_CERT_FILE:-}
-[ -s "$CA" ] || CA=/dev/null
-
 build() { # NAME DOCKERFILE TARGET
     set -- --file "containers/$2.Dockerfile" --tag "localhost/aerie-python-$1" --target "$3" \
-        --network host --secret "id=ca,src=$CA" --build-arg BASE_IMAGE="$BASE_IMAGE" \
-        --build-arg UV_VERSION="$UV_VERSION" --build-arg VERSION="$VERSION" \
-        --build-arg REVISION="$REVISION" --build-arg CREATED="$CREATED" .
-    DOCKER_BUILDKIT=1 "$ENGINE" build "$@"
+        --network host --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg UV_VERSION="$UV_VERSION" \
+        --build-arg VERSION="$VERSION" --build-arg REVISION="$REVISION" --build-arg SOURCE="$SOURCE" \
+        --build-arg CREATED="$CREATED"
+    for secret in "ca=${SSL_CERT_FILE:-}" "pip=${PIP_CONFIG_FILE:-}" "uv=${UV_CONFIG_FILE:-}"; do
+        if [ -s "${secret#*=}" ]; then set -- "$@" --secret "id=${secret%%=*},src=${secret#*=}"; fi
+    done
+    DOCKER_BUILDKIT=1 "$ENGINE" build "$@" .
 }
 
 sbom() { # TAG NAME

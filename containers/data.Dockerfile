@@ -1,17 +1,21 @@
 # The curation steps as KFP tasks.
 # Build all images with `make images`; BASE_IMAGE is a Debian 12 or python:3.11 image pinned by digest.
-# The stages up to `torch` are the same in all three files, so the images share their largest layer.
+# The stages up to `torch` are the same in all three files, so the images share their largest layer. It holds CUDA, as
+# the wheels of the package index do, and runs on a CPU as well.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS python
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libgomp1 python3.11 python3.11-venv \
  && rm -rf /var/lib/apt/lists/*
+# Bytecode is compiled into the layers: a task is short, and its user could not write it beside the packages.
 ENV PATH=/opt/aerie/bin:$PATH PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 
-# What installs and lists packages is lent to the other stages and stays out of the images.
+# What installs and lists packages is lent to the other stages and stays out of the images. So do the secrets: a
+# certificate authority, and the index configuration of pip and uv.
 FROM python AS tools
 ARG UV_VERSION
 RUN --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
+    --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca; fi \
  && /usr/bin/python3.11 -m venv /opt/tools \
@@ -20,26 +24,40 @@ RUN --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
 FROM python AS torch
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
+    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
-    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca; fi \
+    if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /usr/bin/python3.11 -m venv --without-pip /opt/aerie \
  && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock torch torchvision
 
-FROM torch AS data
 # Every version comes from the lock; the extras say which of them this image needs.
-RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools --mount=type=bind,target=/build,rw \
+FROM torch AS packages
+RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
+    --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
+    --mount=type=bind,source=pyproject.toml,target=/build/pyproject.toml \
+    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
-    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca; fi \
- && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock '/build[data,demo,workflow]' \
- && /opt/tools/bin/cyclonedx-py environment --output-reproducible \
-    --output-file /opt/aerie/sbom.cdx.json /opt/aerie/bin/python \
+    if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock \
+    --requirements /build/pyproject.toml --extra data --extra demo --extra workflow \
  && useradd --uid 10001 --create-home aerie
+
+# A change of our code makes only this small layer anew.
+FROM packages AS data
+RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools --mount=type=bind,target=/build,rw \
+    --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
+    --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+    if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/tools/bin/uv pip install --python /opt/aerie --build-constraint /build/requirements.lock --no-deps /build \
+ && /opt/tools/bin/cyclonedx-py environment --output-reproducible \
+    --output-file /opt/aerie/sbom.cdx.json /opt/aerie/bin/python
 USER 10001:10001
 WORKDIR /home/aerie
-ARG VERSION REVISION CREATED
+ARG VERSION REVISION CREATED SOURCE
 LABEL org.opencontainers.image.title="aerie-python-data" \
       org.opencontainers.image.description="Aerie: the data strategy of the Eagle 2 recipe as KFP tasks" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -16,4 +16,4 @@ if [ -z "${BASE_IMAGE:-}" ]; then
 fi
 export BASE_IMAGE ENGINE
 sh containers/build.sh
-exec "$PYTHON" -m pytest tests/containers/test_docker_run.py -m docker -s --recipe "$RECIPE"
+exec "$PYTHON" -m pytest tests/containers -m docker -s --recipe "$RECIPE"

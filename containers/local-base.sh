@@ -5,4 +5,4 @@ command -v debootstrap >/dev/null || { echo "Error: debootstrap is missing: apt 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates bookworm "$root"
-tar -C "$root" -c . | docker import - local/debian:bookworm
+tar -C "$root" -c . | "${ENGINE:-docker}" import - local/debian:bookworm

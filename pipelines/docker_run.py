@@ -1,18 +1,23 @@
-"""KFP's DockerRunner for `aerie run --runner docker`: images of `make images`, their own user, the host's network."""
+"""KFP's DockerRunner for `aerie run --runner docker`: the images of `make images`, no root, the host's network."""
 
+import contextlib
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data.errors import AerieError
 from data.files import is_s3
 
-USER = 10001  # the images' user, which must be able to write what KFP mounts
+USER = 10001  # the images' user
 STAGE_IMAGE = "localhost/aerie-python-train:0.1.0-local"
 PASSED_ON = (
     *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"),
     *("OMP_NUM_THREADS", "WANDB_API_KEY", "WANDB_MODE"),
 )
+LABEL = {"aerie.dev/process": uuid.uuid4().hex}  # of the containers that this process starts
+NOWHERE = {"HOME": "/tmp", "USER": "aerie"}  # the host's user is unknown inside
 
 
 def choose_stage_image() -> None:
@@ -20,18 +25,24 @@ def choose_stage_image() -> None:
     os.environ.setdefault("AERIE_STAGE_IMAGE", STAGE_IMAGE)
 
 
-def docker_runner(storage_uri: str) -> Any:
-    """The runner; `AerieError` when no engine answers, an image is missing, or a local storage folder can't be written.
+def docker_runner(folder: str, cards: str | None) -> Any:
+    """The runner; `AerieError` when no engine answers or an image is missing.
 
-    The containers get the storage's address and keys as environment variables, and the host's network, so that a store
-    on this machine is reachable for them.
+    The containers see the run's `folder` (unless it lies in a store) and the recipe's own `cards`, the store's address
+    and keys as environment variables, and the host's network, so that a store on this machine is reachable for them.
     """
     from kfp import local
 
     check_images()
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    mounts = [] if is_s3(storage_uri) else [_storage_mount(storage_uri)]
-    return local.DockerRunner(network_mode="host", environment=environment, mounts=mounts, shm_size="1g")
+    return local.DockerRunner(
+        network_mode="host",
+        user=f"{_user()}:{_group()}",
+        environment=NOWHERE | environment,
+        mounts=_mounts(folder, cards),
+        labels=LABEL,
+        shm_size="1g",
+    )
 
 
 def check_images() -> None:
@@ -41,25 +52,68 @@ def check_images() -> None:
     from components.images import DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE
 
     try:
-        client = docker.from_env()
-        known = {tag for found in client.images.list() for tag in found.tags}
-        known |= {digest for found in client.images.list() for digest in found.attrs.get("RepoDigests") or ()}
+        with contextlib.closing(docker.from_env()) as client:
+            images = client.images.list()
     except docker.errors.DockerException as error:
         raise AerieError(
             f"no Docker engine answers ({type(error).__name__}); start one, or leave out --runner docker"
         ) from None
-    missing = [name for name in (DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE) if name not in known]
+    known = {name for found in images for name in (*found.tags, *(found.attrs.get("RepoDigests") or ()))}
+    missing = [name for name in sorted({DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE}) if name not in known]
     if missing:
         raise AerieError(f"the Docker engine has no image {', '.join(missing)}; build them with make images")
 
 
-def _storage_mount(folder: str) -> Any:
+@contextlib.contextmanager
+def lend(scratch: str, names: tuple[str, ...]) -> Iterator[None]:
+    """Make folders in `scratch`, which the containers' user may write like all that KFP makes there meanwhile.
+
+    At the end no container goes on working there: KFP leaves the running one behind when it is interrupted.
+    """
+    for name in names:  # what is missing Docker would make, and it would be root's
+        Path(scratch, name).mkdir()
+    before = os.umask(0)  # root's containers have another user; no third one can enter the scratch folder
+    if os.getuid():
+        os.umask(before)
+    else:
+        _give(scratch)
+    try:
+        yield
+    finally:
+        os.umask(before)
+        _kill_leftovers()
+
+
+def _kill_leftovers() -> None:
     import docker
 
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    if not path.stat().st_mode & 0o002 and path.stat().st_uid != USER:
-        raise AerieError(
-            f"{folder} can't be written by the containers' user {USER}; run chmod 777 {folder}, or store on s3://"
-        )
-    return docker.types.Mount(target=folder, source=folder, type="bind")
+    with contextlib.suppress(docker.errors.DockerException), contextlib.closing(docker.from_env()) as client:
+        for container in client.containers.list(filters={"label": [f"{key}={value}" for key, value in LABEL.items()]}):
+            container.kill()
+
+
+def _user() -> int:
+    """Files belong to who starts a run; only root's containers run as the images' own user."""
+    return os.getuid() or USER
+
+
+def _group() -> int:
+    return os.getgid() if os.getuid() else USER
+
+
+def _mounts(folder: str, cards: str | None) -> list[Any]:
+    from docker.types import Mount
+
+    mounts = [] if cards is None or is_s3(cards) else [Mount(cards, cards, type="bind", read_only=True)]
+    if is_s3(folder):
+        return mounts
+    if not os.getuid():
+        _give(folder)
+    return [*mounts, Mount(folder, folder, type="bind")]
+
+
+def _give(folder: str) -> None:
+    """Root hands a folder to the containers' user, and keeps its own rights."""
+    for path, _, files in os.walk(folder):
+        for name in (path, *(os.path.join(path, file) for file in files)):
+            os.chown(name, USER, USER, follow_symlinks=False)

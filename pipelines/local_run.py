@@ -9,10 +9,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from rich.console import Console
@@ -21,7 +20,7 @@ from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes, write_bytes
 from model.recipe import Recipe, load_recipe
 from pipelines.console import RunConsole, StepResult
-from pipelines.docker_run import docker_runner
+from pipelines.docker_run import docker_runner, lend
 
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 RECIPE_NAME = "recipe.yaml"
@@ -129,8 +128,9 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
     """
     from kfp import components, local
 
-    steps = local.SubprocessRunner(use_venv=False) if runner == "subprocess" else docker_runner(run.storage_uri)
-    with _scratch(run, shared=runner == "docker") as (scratch, log_path), log_path.open("a") as log:
+    docker = runner == "docker"
+    steps = docker_runner(run.folder, run.recipe.data.cards) if docker else local.SubprocessRunner(use_venv=False)
+    with _scratch(lent=docker) as scratch, _log(run, scratch) as (log, log_uri):
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(
             steps,
@@ -138,36 +138,37 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
             workspace_root=str(scratch / WORKSPACE_NAME),
             raise_on_error=True,
         )
-        pipeline = components.load_component_from_file(str(package))
+        pipeline = components.load_component_from_text(_without_retries(package))
         try:
             with _quiet_kfp(display):
                 pipeline(**run.arguments())
         except RuntimeError:
-            raise _explained(display, log_path) from None
+            raise _explained(display, log_uri) from None
         if len(display.results) < display.total:
             # KFP's DockerRunner takes a container that is gone before it asked for a successful one.
-            raise _explained(display, log_path)
+            raise _explained(display, log_uri)
     return display.results
 
 
-@contextlib.contextmanager
-def _scratch(run: Run, shared: bool) -> Iterator[tuple[Path, Path]]:
-    """A temporary folder for KFP and its children, deleted afterwards, and the log file of this execution.
+def _without_retries(package: Path) -> str:
+    """The compiled pipeline as it runs here: retries wait out a cluster's accidents, a person waits for an answer."""
+    spec, *platform = yaml.safe_load_all(package.read_text())
+    for graph in (spec["root"], *spec["components"].values()):
+        for task in graph.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return yaml.safe_dump_all([spec, *platform], sort_keys=False)
 
-    `shared`: containers with a user of their own write there too.
-    """
-    with (
-        # What a container's user wrote there is not always ours to delete.
-        tempfile.TemporaryDirectory(prefix="aerie-", ignore_cleanup_errors=shared) as folder,
-        _open_to_all(folder) if shared else nullcontext(),
-    ):
+
+@contextlib.contextmanager
+def _scratch(lent: bool) -> Iterator[Path]:
+    """A temporary folder for KFP and its children, deleted afterwards; `lent`: containers write there too."""
+    with tempfile.TemporaryDirectory(prefix="aerie-", ignore_cleanup_errors=lent) as folder:
         before = os.environ.get("TMPDIR")
         # KFP leaves a folder per task in the temporary folder.
         os.environ["TMPDIR"] = folder
-        logs = Path(folder if is_s3(run.storage_uri) else join(run.folder, "logs"))
-        logs.mkdir(parents=True, exist_ok=True)
         try:
-            yield Path(folder), logs / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+            with lend(folder, (ROOT_NAME, WORKSPACE_NAME)) if lent else contextlib.nullcontext():
+                yield Path(folder)
         finally:
             if before is None:
                 del os.environ["TMPDIR"]
@@ -176,16 +177,18 @@ def _scratch(run: Run, shared: bool) -> Iterator[tuple[Path, Path]]:
 
 
 @contextlib.contextmanager
-def _open_to_all(folder: str) -> Iterator[None]:
-    """Whatever is made in the folder meanwhile can be written by every user; what Docker makes belongs to root."""
-    os.chmod(folder, 0o777)
-    before = os.umask(0)
-    for name in (ROOT_NAME, WORKSPACE_NAME):
-        Path(folder, name).mkdir()
+def _log(run: Run, scratch: Path) -> Iterator[tuple[TextIO, str]]:
+    """The log file of this execution, and where it lies afterwards: a store gets it at the end, however that comes."""
+    uri = join(run.folder, "logs", f"{time.strftime('%Y%m%d-%H%M%S')}.log")
+    path = scratch / "log" if is_s3(uri) else Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield
+        with path.open("a") as log:
+            yield log, uri
     finally:
-        os.umask(before)
+        if is_s3(uri):
+            with contextlib.suppress(AerieError):  # a store that is gone must not hide why the run ended
+                write_bytes(uri, path.read_bytes())
 
 
 @contextlib.contextmanager
@@ -202,7 +205,7 @@ def _quiet_kfp(display: RunConsole) -> Iterator[None]:
             root.handlers[:], root.level, builtins.print = handlers, level, original_print
 
 
-def _explained(display: RunConsole, log: Path) -> Exception:
+def _explained(display: RunConsole, log: str) -> Exception:
     """The user's mistake that a step reported, or its last lines when it broke otherwise."""
     if display.mistakes:
         return AerieError("\n".join(f"{step}: {message}" for step, message in display.mistakes.items()))

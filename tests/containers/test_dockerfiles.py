@@ -2,13 +2,19 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from components.images import DATA_IMAGE, EVAL_IMAGE, TRAIN_IMAGE
+from pipelines.docker_run import STAGE_IMAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "containers").glob("*.Dockerfile"))
+LOCAL_IMAGES = (DATA_IMAGE, EVAL_IMAGE, TRAIN_IMAGE, STAGE_IMAGE)
 SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.I)
 
 
@@ -47,9 +53,9 @@ def test_the_base_is_an_argument_without_a_moving_default(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_package_version_comes_from_the_lock(path):
     installs = [arguments for name, arguments in instructions(path) if name == "RUN" and "pip install" in arguments]
-    assert len(installs) >= 3
+    assert len(installs) >= 4
     for arguments in installs:
-        assert arguments.count("--constraint /build/requirements.lock") == arguments.count("pip install")
+        assert arguments.count("constraint /build/requirements.lock") == arguments.count("pip install")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -57,7 +63,7 @@ def test_the_images_run_as_a_user_of_their_own_with_labels(path):
     for steps in final_stages(path).values():
         assert [arguments for name, arguments in steps if name == "USER"][-1] == "10001:10001"
         labels = " ".join(arguments for name, arguments in steps if name == "LABEL")
-        for label in ("title", "description", "version", "revision", "created", "licenses"):
+        for label in ("title", "description", "version", "revision", "source", "created", "licenses"):
             assert f"org.opencontainers.image.{label}=" in labels
 
 
@@ -90,13 +96,54 @@ def test_only_rooms_and_project_files_reach_the_build():
     assert allowed == {"pyproject.toml", "requirements.lock", "README.md", "data", "model", "components", "pipelines"}
 
 
+def test_a_change_of_our_code_reinstalls_no_package():
+    for path in FILES:
+        for name, steps in final_stages(path).items():
+            (install,) = [arguments for step, arguments in steps if step == "RUN"]
+            assert "--no-deps /build" in install, f"{path.name}: {name}"
+        for steps in (steps for name, steps in stages(path).items() if name not in final_stages(path)):
+            sources = {
+                source for step, arguments in steps for source in re.findall(r"type=bind,source=(\S+?),", arguments)
+            }
+            assert sources <= {"requirements.lock", "pyproject.toml"}
+
+
 def test_the_trainjobs_image_is_built_without_the_workflow_and_the_launcher_without_training():
-    extras = {path.name: re.findall(r"'/build\[([a-z,]+)\]'", path.read_text()) for path in FILES}
-    assert extras["train.Dockerfile"][0] == "train"
-    assert "train" not in extras["eval.Dockerfile"][0].split(",")
-    assert "workflow" in extras["eval.Dockerfile"][0].split(",")
+    assert extras("train.Dockerfile", "packages") == {"train"}
+    assert extras("train.Dockerfile", "local-packages") == {"demo", "train", "workflow"}
+    assert extras("eval.Dockerfile", "packages") == {"demo", "model", "workflow"}
     (install,) = [text for name, text in stages(ROOT / "containers/train.Dockerfile")["train"] if name == "RUN"]
     assert "rm -r /build/components /build/pipelines" in install
+
+
+def extras(file, stage):
+    (install,) = [arguments for name, arguments in stages(ROOT / "containers" / file)[stage] if name == "RUN"]
+    return set(re.findall(r"--extra (\S+)", install))
+
+
+def test_the_tags_carry_the_projects_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for image in filter(lambda name: name.startswith("localhost/"), LOCAL_IMAGES):
+        assert image.rpartition(":")[2] in {version, f"{version}-local"}
+
+
+def test_what_the_index_needs_is_lent_as_secrets(tmp_path):
+    engine, calls = tmp_path / "engine", tmp_path / "calls"
+    engine.write_text(f'#!/bin/sh\necho "$*" >> {calls}\ncase "$1 $2" in "build --help") echo --secret ;; esac\n')
+    engine.chmod(0o755)
+    (tmp_path / "ca.pem").write_text("an authority")
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://name:planted@index.example/simple")
+    environment = {**os.environ, "BASE_IMAGE": "local/debian:bookworm", "ENGINE": str(engine), "IMAGES": "train"}
+    environment |= {"SSL_CERT_FILE": f"{tmp_path}/ca.pem", "PIP_CONFIG_FILE": f"{tmp_path}/pip.conf"}
+    environment.pop("UV_CONFIG_FILE", None)
+    work = tmp_path / "copy"
+    for name in ("containers/build.sh", "pyproject.toml", "Makefile"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, work / name)
+    subprocess.run(["sh", "containers/build.sh"], cwd=work, env=environment, check=True)
+    (build,) = [call for call in calls.read_text().splitlines() if call.startswith("build --file")]
+    assert re.findall(r"--secret (\S+)", build) == [f"id=ca,src={tmp_path}/ca.pem", f"id=pip,src={tmp_path}/pip.conf"]
+    assert "planted" not in build
 
 
 @pytest.mark.parametrize(("base", "message"), [("", "BASE_IMAGE is not set"), ("python:3.11-slim", "is not pinned")])

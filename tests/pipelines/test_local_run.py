@@ -1,5 +1,6 @@
 """Run folders, step counting, and how KFP's local runner treats our components."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from kfp import compiler, dsl
 from rich.console import Console
 
 from data.errors import AerieError
+from data.files import read_bytes
 from pipelines.compiling import compile_pipelines
 from pipelines.local_run import Run, StepFailedError, count_steps, execute, find_run, new_run
 
@@ -90,8 +92,8 @@ def outer(
     return shout(storage_uri=storage_uri, run_id=run_id, word=nested.output).output
 
 
-def small_run(tmp_path, words):
-    prepared = new_run(str(MINI), str(tmp_path), "run")
+def small_run(tmp_path, words, storage=None):
+    prepared = new_run(str(MINI), storage or str(tmp_path), "run")
     uses = tuple(prepared.recipe.data.sources[0].model_copy(update={"name": word}) for word in words)
     data = prepared.recipe.data.model_copy(update={"sources": uses})
     recipe = prepared.recipe.model_copy(update={"data": data})
@@ -118,3 +120,40 @@ def test_a_bug_in_a_step_shows_its_last_lines_and_the_log(tmp_path):
     run, package = small_run(tmp_path, ["bug"])
     with pytest.raises(StepFailedError, match=r"step shout/bug broke(?s:.*)division by nothing(?s:.*)/run/logs/"):
         execute(run, package, Console(quiet=True))
+
+
+def test_a_store_gets_the_log_too(tmp_path, s3_uri):
+    run, package = small_run(tmp_path, ["bug"], s3_uri)
+    with pytest.raises(StepFailedError, match=r"The full log is s3://.*/run/logs/.*\.log$") as caught:
+        execute(run, package, Console(quiet=True))
+    log = read_bytes(str(caught.value).rpartition(" ")[2]).decode()
+    assert "division by nothing" in log
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in log
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def stumble(storage_uri: str, run_id: str, word: str) -> str:
+    from pathlib import Path
+
+    from components.door import open_door
+    from data.errors import AerieError
+
+    with open_door("stumble", storage_uri, run_id), Path(storage_uri, run_id, "tries.txt").open("a") as tries:
+        tries.write("x")
+        raise AerieError("row 3 is empty")
+
+
+@dsl.pipeline(name="retried")
+def retried(
+    recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, sources: list[str], training_runtime: str
+):
+    stumble(storage_uri=storage_uri, run_id=run_id, word=recipe_sha256).set_retry(2, backoff_duration="0s")
+
+
+def test_a_failed_step_is_not_repeated_on_a_laptop(tmp_path):
+    run, package = small_run(tmp_path, ["one"])
+    compiler.Compiler().compile(retried, str(package))
+    assert "retryPolicy" in package.read_text()
+    with pytest.raises(AerieError, match="row 3 is empty"):
+        execute(run, package, Console(quiet=True))
+    assert (tmp_path / "run/tries.txt").read_text() == "x"
