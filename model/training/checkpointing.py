@@ -68,8 +68,8 @@ class Checkpoints:
         if marker.world_size != engine.world:
             raise AerieError(
                 f"checkpoint {join(self.uri, _tag(marker.step))} was written by {marker.world_size} processes, this "
-                f"run has {engine.world}: set `processes` (times the stage's `nodes`) to {marker.world_size}, or remove "
-                f"{self.uri} to start afresh"
+                f"run has {engine.world}: set `processes` (times the stage's `nodes`) to {marker.world_size}, "
+                f"or remove {self.uri} to start afresh"
             )
         if not is_s3(self.uri):
             engine.load(self.uri, _tag(marker.step))
