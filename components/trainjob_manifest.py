@@ -27,7 +27,7 @@ LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlacement:
-    """What all stages' TrainJobs have in common; travels as JSON text (pipelines/placement.py).
+    """What all stages' TrainJobs have in common; travels as JSON text.
 
     `cpu` and `memory` are Kubernetes quantities per node, limits as well as requests. With an empty `gpu_resource`
     training runs on the CPU. `devices` are further resources of a node with their number, such as RDMA cards: only the
@@ -42,6 +42,10 @@ class JobPlacement:
     memory: str
     deadline_seconds: int
     devices: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def text(self) -> str:
+        """JSON with sorted keys: how it travels into a component, whose body sees no constant of ours."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
 def read_placement(text: str) -> JobPlacement:

@@ -4,13 +4,13 @@ The local runner ignores all of it. Pods are admitted by Kueue from the queue na
 TrainJobs: KFP's pods drop all capabilities, so they have no RDMA, and a stage's own task only launches and watches.
 """
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl, kubernetes
 
 from components.images import TRAIN_IMAGE
+from components.trainjob_manifest import JobPlacement
 
 QUEUE = "aerie"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -43,29 +43,6 @@ class Place:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainJobPlace:
-    """What every stage's TrainJob has in common; nodes and processes (one a GPU) come from the recipe.
-
-    cpu and memory are per node, limits as well as requests; so are `devices`, further resources with their number (on
-    a cluster with RDMA for example {"rdma/hca_shared_devices_a": 1}). `deadline_seconds` counts from the job's
-    creation, with the time in the queue; a job that outlives its pipeline ends by it at the latest.
-    """
-
-    image: str
-    queue: str
-    priority_class: str
-    gpu_resource: str
-    cpu: str
-    memory: str
-    deadline_seconds: int
-    devices: dict[str, int] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """JSON with sorted keys: how it travels into a component, whose body sees none of our constants."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-
 SMALL = Place(cpu="1", memory="2Gi", retries=2)
 DATA = Place(cpu="4", memory="16Gi", retries=2)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
@@ -73,7 +50,8 @@ LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
 REPORT = Place(cpu="1", memory="4Gi", cached=False)  # reads the whole run folder, more than its parameters say
 
-TRAINJOB = TrainJobPlace(
+# Nodes and processes (one a GPU) come from the recipe. cpu and memory are a node's.
+TRAINJOB = JobPlacement(
     image=TRAIN_IMAGE,
     queue=QUEUE,
     priority_class=TRAINING_PRIORITY,

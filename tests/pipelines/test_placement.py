@@ -1,8 +1,7 @@
-import json
-
 import pytest
 import yaml
 
+from components.trainjob_manifest import read_placement
 from pipelines import placement
 from pipelines.compiling import compile_pipelines
 
@@ -41,6 +40,5 @@ def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
 
 
 def test_a_trainjobs_place_travels_as_one_text():
-    place = json.loads(placement.TRAINJOB.text())
-    assert placement.TrainJobPlace(**place) == placement.TRAINJOB
+    assert read_placement(placement.TRAINJOB.text()) == placement.TRAINJOB
     assert placement.TRAINJOB.deadline_seconds > 28 * 60 * 60, "stage 1.5 of the paper takes 28 hours"
