@@ -84,9 +84,8 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
 
 def find_run(run: str, storage: str) -> Run:
     """An existing run by name or by the path of its folder."""
-    candidate = Path(run).expanduser()
-    by_path = "/" in run and not is_s3(run)
-    root, run_id = (str(candidate.resolve().parent), candidate.name) if by_path else (storage_root(storage), run)
+    by_path = "/" in run
+    root, _, run_id = storage_root(run).rpartition("/") if by_path else (storage_root(storage), "", run)
     copy = join(root, run_id, RECIPE_NAME)
     if not exists(copy):
         raise AerieError(f"no run {run_id!r} in {root} (no {copy}); its folder's name is what --resume takes")

@@ -25,6 +25,13 @@ def test_a_run_keeps_its_own_recipe(tmp_path):
     assert Path(run.recipe_uri).read_bytes() == MINI.read_bytes()
     assert find_run("first", str(tmp_path / "artifacts")) == run
     assert find_run(str(tmp_path / "artifacts/first"), "elsewhere") == run
+    assert find_run(f"{tmp_path}/artifacts/first/", "elsewhere") == run
+
+
+def test_a_run_in_a_bucket_is_found_by_its_address_as_the_first_line_of_a_run_shows_it(s3_uri):
+    run = new_run(str(MINI), f"{s3_uri}/runs", "first")
+    assert run.folder == f"{s3_uri}/runs/first"
+    assert find_run(run.folder, "elsewhere") == run
 
 
 def test_a_name_is_used_once(tmp_path):
