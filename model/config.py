@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from data.recipe import Strict
+from data.settings.base import Strict
 
 PARTS = ("vision", "connector", "language")  # submodules of the network that a stage trains or freezes
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data.recipe import DataSettings, Strict, recipe_document, validated
+from data.recipe import DataSettings, recipe_document
+from data.settings.base import Strict, validated
 from model.config import ModelSettings
 
 STAGES: tuple[str, ...] = ("stage_1", "stage_1_5", "stage_2")

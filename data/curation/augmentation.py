@@ -10,9 +10,10 @@ from data.curation.augmentation_rules import RULES, AddedTurn, tasks_of
 from data.curation.augmentation_rules import VERSION as RULES_VERSION
 from data.ledger import Tally
 from data.progress import tracked
-from data.recipe import AugmentationSettings, load_data_recipe
+from data.recipe import load_data_recipe
 from data.registry.rows import seeded_rank
 from data.schema import Sample, Turn
+from data.settings.augmentation import AugmentationSettings
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples, write_samples
 
 VERSION = 1

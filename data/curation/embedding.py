@@ -23,8 +23,9 @@ from data.files import read_bytes
 from data.images import ImageProblemError, decode_image, pixel_hash
 from data.ledger import Tally
 from data.progress import Progress
-from data.recipe import EmbeddingSettings, load_data_recipe
+from data.recipe import load_data_recipe
 from data.schema import ImageRef, Sample, first_question
+from data.settings.embedding import EmbeddingSettings
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint, read_manifest, read_samples
 
 VERSION = 1

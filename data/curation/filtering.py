@@ -14,8 +14,9 @@ from data.errors import AerieError
 from data.files import exists, join, read_bytes, write_bytes
 from data.ledger import Tally
 from data.progress import Progress
-from data.recipe import FilterSettings, load_data_recipe
+from data.recipe import load_data_recipe
 from data.schema import Sample
+from data.settings.filtering import FilterSettings
 from data.storage import (
     Manifest,
     ShardWriter,

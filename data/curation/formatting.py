@@ -21,9 +21,10 @@ from data.curation.instructions import VERSION as INSTRUCTIONS_VERSION
 from data.errors import AerieError
 from data.ledger import Tally
 from data.progress import tracked
-from data.recipe import FormattingSettings, load_data_recipe
+from data.recipe import load_data_recipe
 from data.registry.sourcing import parquet_bytes
 from data.schema import Sample, Turn, samples_to_table, table_to_samples
+from data.settings.formatting import FormattingSettings
 from data.storage import (
     Manifest,
     attach,

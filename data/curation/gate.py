@@ -13,7 +13,8 @@ from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.ledger import Tally
 from data.progress import Progress
-from data.recipe import DataRecipe, GateSettings, load_data_recipe
+from data.recipe import DataRecipe, load_data_recipe
+from data.settings.gate import GateSettings
 from data.storage import (
     Manifest,
     ShardWriter,

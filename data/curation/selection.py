@@ -18,9 +18,10 @@ from data.curation.similarity import has_image
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.ledger import Tally
-from data.recipe import CategorySelection, DataRecipe, load_data_recipe
+from data.recipe import DataRecipe, load_data_recipe
 from data.registry.rows import seeded_rank
 from data.schema import Sample
+from data.settings.selection import CategorySelection
 from data.storage import (
     Manifest,
     attach,

@@ -7,8 +7,9 @@ import yaml
 from pydantic import Field, field_validator
 
 from data.errors import AerieError
-from data.recipe import DataRecipe, Strict, validated
+from data.recipe import DataRecipe
 from data.schema import CATEGORIES
+from data.settings.base import Strict, validated
 
 BUILTIN_CARDS = Path(__file__).parent / "cards"
 URI_SCHEMES = ("pypi://", "file://")

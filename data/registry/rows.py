@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from data.errors import AerieError
-from data.recipe import SourceUse, Strict, validated
 from data.registry.cards import SourceCard
 from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample, Turn, make_sample
+from data.settings.base import Strict, validated
+from data.settings.sources import SourceUse
 
 Split = Literal["train", "heldout"]
 Options = TypeVar("Options", bound=Strict)

@@ -7,12 +7,12 @@ import pytest
 
 from data.errors import AerieError
 from data.expectations.checks import image_hashes, structure_problem
-from data.recipe import SourceUse
 from data.registry import rows
 from data.registry.adapters import easy_vqa, text_lines, vega_charts
 from data.registry.cards import load_cards
 from data.registry.rows import Accepted, Rejected, package_identity, seeded_keep
 from data.registry.sourcing import load_adapter
+from data.settings.sources import SourceUse
 
 CARDS = load_cards()
 

@@ -12,8 +12,8 @@ from data.curation.filtering import MEASURE_OF, decide, describe, filter_samples
 from data.curation.measures import measure, measures_from
 from data.images import encode_png, image_ref
 from data.ledger import Tally
-from data.recipe import FilterSettings
 from data.schema import Turn, make_sample
+from data.settings.filtering import FilterSettings
 from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
 
 IMAGE = image_ref(encode_png(Image.new("RGB", (16, 16), "navy")), "navy.png")

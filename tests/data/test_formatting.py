@@ -13,9 +13,9 @@ from data.curation.instructions import FAMILY_OF_TASK
 from data.curation.instructions import INSTRUCTIONS as WORDINGS
 from data.errors import AerieError
 from data.ledger import Tally
-from data.recipe import FormattingSettings
 from data.registry.sourcing import parquet_bytes, source_samples
 from data.schema import IMAGE_PLACEHOLDER, Turn, make_sample, samples_to_table, table_to_samples
+from data.settings.formatting import FormattingSettings
 from data.storage import Manifest, attach, commit, parquet_table, read_attachment, read_samples, write_samples
 
 SOURCES = ("easy-vqa", "vega-charts", "digits", "text-lines", "text-questions", "chatterbot")

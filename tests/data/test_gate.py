@@ -12,8 +12,8 @@ from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.images import encode_png, image_ref
 from data.ledger import StepCount
-from data.recipe import GateSettings
 from data.schema import Turn, make_sample
+from data.settings.gate import GateSettings
 from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
 
 RECIPE = """{name: t, seed: 1, data: {rows_per_shard: 4, embedding: {image_size: 32},

@@ -8,8 +8,8 @@ from data.curation.selection import choose, select_samples
 from data.curation.vectors import Embeddings, embedding_schema, embedding_table
 from data.errors import AerieError
 from data.ledger import Tally
-from data.recipe import CategorySelection
 from data.schema import ImageRef, Turn, make_sample
+from data.settings.selection import CategorySelection
 from data.storage import (
     Manifest,
     ShardWriter,

@@ -8,7 +8,6 @@ import yaml
 from pydantic import Field
 
 from data.errors import AerieError
-from data.recipe import SourceUse, Strict
 from data.registry.cards import SourceCard
 from data.registry.rows import (
     Accepted,
@@ -22,6 +21,8 @@ from data.registry.rows import (
     question_sample,
     seeded_keep,
 )
+from data.settings.base import Strict
+from data.settings.sources import SourceUse
 
 identity = package_identity
 

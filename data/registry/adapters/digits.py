@@ -7,7 +7,6 @@ from PIL import Image
 from pydantic import Field
 
 from data.images import encode_png, image_ref
-from data.recipe import SourceUse, Strict
 from data.registry.cards import SourceCard
 from data.registry.rows import (
     Accepted,
@@ -20,6 +19,8 @@ from data.registry.rows import (
     seeded_keep,
     seeded_rank,
 )
+from data.settings.base import Strict
+from data.settings.sources import SourceUse
 
 QUESTIONS = ("What digit is written?", "Which digit do you see?", "Read the digit.")
 SIDE = 64  # pixels; the source has 8 x 8 with 17 grey levels

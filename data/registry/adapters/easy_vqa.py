@@ -7,7 +7,6 @@ from pathlib import Path
 
 from data.errors import AerieError
 from data.images import ImageProblemError, image_ref
-from data.recipe import SourceUse
 from data.registry.cards import SourceCard
 from data.registry.rows import (
     Accepted,
@@ -19,6 +18,7 @@ from data.registry.rows import (
     question_sample,
     seeded_keep,
 )
+from data.settings.sources import SourceUse
 
 SHAPES = frozenset({"circle", "rectangle", "triangle"})
 FOLDERS: tuple[tuple[Split, str], ...] = (("train", "train"), ("heldout", "test"))

@@ -14,10 +14,11 @@ from pydantic import Field
 
 from data.errors import AerieError
 from data.images import ImageProblemError, image_ref
-from data.recipe import SourceUse, Strict
 from data.registry.cards import SourceCard
 from data.registry.rows import Accepted, RawRow, Rejected, Split, one_in, options, seeded_keep
 from data.schema import ImageRef, Turn, make_sample
+from data.settings.base import Strict
+from data.settings.sources import SourceUse
 
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from data.errors import AerieError
 from data.images import encode_png, image_ref
-from data.recipe import SourceUse, Strict
 from data.registry.cards import SourceCard
 from data.registry.rows import (
     Accepted,
@@ -27,6 +26,8 @@ from data.registry.rows import (
     seeded_keep,
     seeded_rank,
 )
+from data.settings.base import Strict
+from data.settings.sources import SourceUse
 
 FONTS = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf", "DejaVuSans-Bold.ttf", "STIXGeneral.ttf")
 WIDTH, HEIGHT, MARGIN = 128, 64, 4  # two 64 px tiles side by side

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from data.errors import AerieError
 from data.images import encode_png, image_ref
-from data.recipe import SourceUse, Strict
 from data.registry.adapters.vega_tables import VIEWS, Series, table_series
 from data.registry.cards import SourceCard
 from data.registry.rows import (
@@ -26,6 +25,8 @@ from data.registry.rows import (
     seeded_keep,
     seeded_rank,
 )
+from data.settings.base import Strict
+from data.settings.sources import SourceUse
 
 SIDE, DPI = 128, 100  # pixels: 2 x 2 tiles of 64 px without resampling
 SHAPES_OF_CHART = ("bar", "line")

@@ -1,0 +1,1 @@
+"""The `data` part of a recipe, one file a step."""

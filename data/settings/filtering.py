@@ -1,0 +1,16 @@
+"""Settings of the filters: thresholds on measured columns."""
+
+from pydantic import Field
+
+from data.settings.base import Strict
+
+
+class FilterSettings(Strict):
+    """Thresholds on measured columns; a new threshold never measures again."""
+
+    max_answer_chars: int = Field(default=4000, ge=1)
+    max_repeated_ngram_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_repeated_turn_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_unsupported_decimals: int = Field(default=0, ge=0)
+    max_mismatched_turns: int = Field(default=0, ge=0)
+    min_image_text_relevance: float = Field(default=-1.0, ge=-1, le=1)
