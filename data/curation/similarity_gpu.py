@@ -6,6 +6,7 @@ that CPU and GPU agree to float32 rounding wherever two pool rows are not as goo
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from data.curation.similarity import Similarity, has_image
 
 NEW_ROWS = 131_072  # new rows on the device at once: enough work for each pool row that crosses the bus
-POOL_ROWS = 131_072  # pool rows in one launch
+POOL_ROWS = 32_768  # pool rows in one launch
+COPYING_THREADS = 4  # one thread copies a few GB/s from the page cache, the bus takes ten times that
 PAIR_ROWS = 8192  # pairs whose similarity is computed again at once
 HOPPER = (9, 0)
 
@@ -139,7 +141,7 @@ def _chunks(images: np.ndarray | None, texts: np.ndarray, rows: int) -> Iterator
 
     from data.curation.similarity_kernel import COLUMNS
 
-    copying = torch.cuda.Stream()
+    copying, threads = torch.cuda.Stream(), ThreadPoolExecutor(COPYING_THREADS)
     rows = min(rows, len(texts))
     rings = {
         name: [_Staging(torch.empty((rows, part.shape[1]), dtype=_dtype(part), pin_memory=True), None) for _ in (0, 1)]
@@ -157,7 +159,7 @@ def _chunks(images: np.ndarray | None, texts: np.ndarray, rows: int) -> Iterator
             staging = rings[name][number % 2]
             if staging.free is not None:
                 staging.free.synchronize()
-            staging.buffer[:count].numpy()[:] = part[start : start + count]
+            _fill(staging.buffer[:count].numpy(), part[start : start + count], threads)
             with torch.cuda.stream(copying):
                 moved = staging.buffer[:count].to("cuda", non_blocking=True)
                 staging.free = copying.record_event()
@@ -166,6 +168,13 @@ def _chunks(images: np.ndarray | None, texts: np.ndarray, rows: int) -> Iterator
         for tensor in arrived:
             tensor.record_stream(torch.cuda.current_stream())
         yield start, (arrived[0], arrived[1])
+
+
+def _fill(buffer: np.ndarray, vectors: np.ndarray, threads: ThreadPoolExecutor) -> None:
+    """Copy vectors [N, D] into a buffer of the same shape, a share of the rows in each thread."""
+    share = -(-len(vectors) // COPYING_THREADS)
+    shares = [slice(at, at + share) for at in range(0, len(vectors), share)]
+    list(threads.map(lambda rows: np.copyto(buffer[rows], vectors[rows]), shares))
 
 
 def _dtype(vectors: np.ndarray) -> Any:

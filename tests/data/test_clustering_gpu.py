@@ -25,7 +25,7 @@ def test_equal_seeds_give_equal_bits():
 def test_a_row_is_as_near_to_its_centroid_as_the_similarity_says():
     vectors, _ = grouped(20_000, 30)
     found = flash_cluster(vectors, 60, 3, 10)
-    for label in range(5):
+    for label in np.unique(found.labels)[:5]:
         members = vectors[found.labels == label]
         centroid = members.mean(0) / np.linalg.norm(members.mean(0))
         np.testing.assert_allclose(found.similarity[found.labels == label], members @ centroid, atol=5e-3)
