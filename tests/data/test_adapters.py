@@ -14,7 +14,7 @@ from data.registry.rows import Accepted, Rejected, package_identity, seeded_keep
 from data.registry.sourcing import load_adapter
 from data.settings.sources import SourceUse
 
-CARDS = load_cards()
+CARDS = {name: card for name, card in load_cards().items() if card.status == "verified"}
 
 
 def read(name, train=6, heldout=4, seed=7, card=None):
