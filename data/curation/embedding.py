@@ -28,7 +28,7 @@ from data.schema import ImageRef, Sample, first_question
 from data.settings.embedding import EmbeddingSettings
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint, read_manifest, read_samples
 
-VERSION = 1
+VERSION = 2
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
 Value = TypeVar("Value")
@@ -141,11 +141,11 @@ def embed_samples(recipe_uri: str, recipe_sha256: str, validation_uri: str, out_
         return done
     embed, tally = embedder(settings), Tally("embedding")
     progress = Progress("embedding", validated.rows)
-    writer = ShardWriter(out_uri, embedding_schema(*embed.widths), recipe.data.rows_per_shard)
+    writer = ShardWriter(out_uri, embedding_schema(*embed.widths, settings.vector_dtype), recipe.data.rows_per_shard)
     for count in validated.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
     for samples in chunks(read_samples(validation_uri, validated), CHUNK_ROWS):
-        writer.write_table(embedding_table(embed(samples)))
+        writer.write_table(embedding_table(embed(samples), settings.vector_dtype))
         for sample in samples:
             tally.take(sample.source)
             tally.keep(sample.source)

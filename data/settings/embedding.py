@@ -15,3 +15,6 @@ class EmbeddingSettings(Strict):
     image_size: int = Field(default=96, ge=32, le=1024)
     max_text_tokens: int = Field(default=32, ge=8, le=512)
     batch_size: int = Field(default=64, ge=1)
+    vector_dtype: Literal["float32", "float16"] = Field(
+        default="float32", description="float16 halves what vectors take on disk; cosines change by about 1e-4"
+    )
