@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,15 +24,19 @@ def cache_folder(kind: str) -> Path:
 
 
 @contextmanager
-def new_entry(folder: Path, name: str) -> Iterator[Path]:
-    """A folder to fill; it gets its name when it is whole. Whoever comes second leaves what the first one put."""
+def new_entry(folder: Path, name: str | Callable[[Path], str]) -> Iterator[Path]:
+    """A folder to fill; it gets its name, given or made of its content, when it is whole.
+
+    Whoever comes second leaves what the first one put.
+    """
     filling = Path(tempfile.mkdtemp(prefix=".filling-", dir=folder))
     try:
         yield filling
+        entry = folder / (name if isinstance(name, str) else name(filling))
         try:
-            os.rename(filling, folder / name)
+            os.rename(filling, entry)
         except OSError:  # another process was quicker; the name says that the content is the same
-            if not (folder / name).is_dir():
+            if not entry.is_dir():
                 raise
     except OSError as error:
         raise AerieError(
