@@ -9,12 +9,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL import Image
 
+from data.curation.encoder_parts import normalised
 from data.curation.encoders import (
+    EncoderFiles,
     ImageEncoder,
     TextEncoder,
-    encoder_identity,
+    encoder_files,
     image_encoder,
-    normalised,
     text_encoder,
 )
 from data.curation.vectors import Embeddings, embedding_schema, embedding_table
@@ -28,7 +29,9 @@ from data.schema import ImageRef, Sample, first_question
 from data.settings.embedding import EmbeddingSettings
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint, read_manifest, read_samples
 
-VERSION = 1
+VERSION = 2
+# Batches change the speed only; where weights lie doesn't matter, for their hash is in the fingerprint.
+NOT_THE_VECTORS = {"batch_size", "image_encoder", "text_encoder"}
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
 Value = TypeVar("Value")
@@ -116,11 +119,11 @@ def chunks(samples: Iterator[Sample], rows: int) -> Iterator[list[Sample]]:
         yield chunk
 
 
-def embedder(settings: EmbeddingSettings) -> Embedder:
-    """The encoders that a recipe names."""
+def embedder(settings: EmbeddingSettings, images: EncoderFiles, texts: EncoderFiles) -> Embedder:
+    """The encoders that a recipe names, from their files."""
     return Embedder(
-        image_encoder(settings.image_encoder, settings.image_size, settings.batch_size),
-        text_encoder(settings.text_encoder, settings.max_text_tokens, settings.batch_size),
+        image_encoder(images, settings.image_size, settings.batch_size),
+        text_encoder(texts, settings.max_text_tokens, settings.batch_size),
     )
 
 
@@ -129,23 +132,24 @@ def embed_samples(recipe_uri: str, recipe_sha256: str, validation_uri: str, out_
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     settings = recipe.data.embedding
     validated = read_manifest(validation_uri)
+    weights = encoder_files(settings.image_encoder), encoder_files(settings.text_encoder)
     mark = fingerprint(
         step="embedding",
         version=VERSION,
-        settings=settings.model_dump(exclude={"batch_size"}),  # batches change the speed, not the vectors
-        weights=[encoder_identity(name) for name in (settings.image_encoder, settings.text_encoder)],
+        settings=settings.model_dump(exclude=NOT_THE_VECTORS),
+        weights=[files.identity for files in weights],
         rows_per_shard=recipe.data.rows_per_shard,
         inputs=[validated.sha256()],
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
-    embed, tally = embedder(settings), Tally("embedding")
+    embed, tally = embedder(settings, *weights), Tally("embedding")
     progress = Progress("embedding", validated.rows)
-    writer = ShardWriter(out_uri, embedding_schema(*embed.widths), recipe.data.rows_per_shard)
+    writer = ShardWriter(out_uri, embedding_schema(*embed.widths, settings.vector_dtype), recipe.data.rows_per_shard)
     for count in validated.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
     for samples in chunks(read_samples(validation_uri, validated), CHUNK_ROWS):
-        writer.write_table(embedding_table(embed(samples)))
+        writer.write_table(embedding_table(embed(samples), settings.vector_dtype))
         for sample in samples:
             tally.take(sample.source)
             tally.keep(sample.source)

