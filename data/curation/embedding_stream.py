@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data.curation.encoder_parts import normalised
+from data.curation.picture_encoders import PictureNetwork
 from data.images import ImageProblemError, decode_image
 
-PREFETCH = 4  # batches that each worker keeps ready
+PREFETCH = 2  # batches that each worker keeps ready
 Prepare = Callable[[Image.Image], np.ndarray]  # a decoded picture -> uint8 [S, S, 3]
 
 
@@ -58,3 +60,18 @@ def picture_batches(
         prefetch_factor=PREFETCH if workers else None,
     )
     yield from loader
+
+
+def encoded(batches: Iterator[tuple[Any, dict[int, str]]], network: PictureNetwork) -> Iterator[np.ndarray]:
+    """float32 [B, D] of length 1 for each batch of `picture_batches`.
+
+    Vectors are fetched one batch late: the device already has its next batch when the host waits for the last one.
+    """
+    waiting: Any = None
+    for pixels, _ in batches:
+        features = network.features(pixels)
+        if waiting is not None:
+            yield normalised(waiting.float().cpu().numpy())
+        waiting = features
+    if waiting is not None:
+        yield normalised(waiting.float().cpu().numpy())

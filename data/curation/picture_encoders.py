@@ -73,7 +73,9 @@ class PictureNetwork:
         """[B, D] on the device, as the network gives them."""
         import torch
 
-        batch = (torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) else pixels).to(self._device)
+        batch = (torch.from_numpy(pixels) if isinstance(pixels, np.ndarray) else pixels).to(
+            self._device, non_blocking=True
+        )
         with torch.inference_mode():
             batch = ((batch - self._mean) / self._std).to(self._dtype)
             return self._network(batch.permute(0, 3, 1, 2))  # [B, size, size, 3] is channels last already

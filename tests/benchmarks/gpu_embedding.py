@@ -9,7 +9,6 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 from PIL import Image
 
 PICTURES, DISTINCT, TEXTS, BATCH, SIDE = 40_960, 512, 262_144, 256, 288
+WARM_UP = 8  # batches: TorchScript looks at the first few before it compiles
 
 
 def embedding_figures() -> dict[str, Any]:
@@ -64,27 +64,33 @@ def sscd_file(folder: Path) -> str:
     return str(path)
 
 
-def busy(batches: Iterable[Any], encode: Callable[[Any], Any]) -> tuple[float, float]:
-    """(wall seconds, seconds in which the device worked) over all batches; the first two are a warm-up."""
-    events = []
-    begin = 0.0
-    for number, batch in enumerate(batches):
-        if number == 2:
+class Watched:
+    """A network whose device time is noted batch by batch; the first `WARM_UP` batches don't count."""
+
+    def __init__(self, network: Any) -> None:
+        self._network, self._events, self.begin = network, [], 0.0
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The network's own, between two marks on the device's clock."""
+        if len(self._events) == WARM_UP:
             torch.cuda.synchronize()
-            begin = time.perf_counter()
+            self.begin = time.perf_counter()
         first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         first.record()
-        encode(batch)
+        found = self._network.features(pixels)
         last.record()
-        if number >= 2:
-            events.append((first, last))
-    torch.cuda.synchronize()
-    wall = time.perf_counter() - begin
-    return wall, sum(first.elapsed_time(last) for first, last in events) / 1e3
+        self._events.append((first, last))
+        return found
+
+    def seconds(self) -> tuple[float, float]:
+        """(wall, worked) since the warm-up."""
+        torch.cuda.synchronize()
+        wall = time.perf_counter() - self.begin
+        return wall, sum(first.elapsed_time(last) for first, last in self._events[WARM_UP:]) / 1e3
 
 
 def _images(folder: Path) -> dict[str, Any]:
-    from data.curation.embedding_stream import picture_batches
+    from data.curation.embedding_stream import encoded, picture_batches
     from data.curation.encoders import image_encoder
     from data.images import decode_image
 
@@ -92,17 +98,20 @@ def _images(folder: Path) -> dict[str, Any]:
     distinct = jpegs(DISTINCT)
     files = (distinct * (PICTURES // DISTINCT))[:PICTURES]
     workers = len(os.sched_getaffinity(0))
-    batches = picture_batches(files, encoder.prepare, batch_size=BATCH, workers=workers)
-    wall, worked = busy((pixels for pixels, _ in batches), encoder.encode)
+    watched: Any = Watched(encoder)
+    for _ in encoded(picture_batches(files, encoder.prepare, batch_size=BATCH, workers=workers), watched):
+        pass
+    wall, worked = watched.seconds()
     begin = time.perf_counter()
     encoder.embed_images([decode_image(payload) for payload in distinct])
     plain = DISTINCT / (time.perf_counter() - begin)
-    rate = (PICTURES - 2 * BATCH) / wall
+    rate = (PICTURES - WARM_UP * BATCH) / wall
     return {
         "pictures": PICTURES,
         "pixels": [640, 480],
         "workers": workers,
         "images_per_second": rate,
+        "network_alone_images_per_second": (PICTURES - WARM_UP * BATCH) / worked,
         "data_wait_share": 1 - worked / wall,
         "one_after_the_other_images_per_second": plain,
         "against_one_after_the_other": rate / plain,
