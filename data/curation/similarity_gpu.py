@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from data.curation.cores import usable_cores
+from data.curation.row_views import Vectors
 from data.curation.similarity import Similarity, has_image
 
 NEW_ROWS = 131_072  # new rows on the device at once: enough work for each pool row that crosses the bus
 POOL_ROWS = 32_768  # pool rows in one launch
 COPYING_THREADS = 4  # one thread copies a few GB/s from the page cache, the bus takes ten times that
-PAIR_ROWS = 8192  # pairs whose similarity is computed again at once
+PAIR_ROWS = 4096  # pairs whose similarity is computed again at once
 HOPPER = (9, 0)
 
 
@@ -32,10 +34,10 @@ def gpu_available() -> bool:
 
 
 def pool_similarity_gpu(
-    images: np.ndarray,
-    texts: np.ndarray,
-    pool_images: np.ndarray,
-    pool_texts: np.ndarray,
+    images: Vectors,
+    texts: Vectors,
+    pool_images: Vectors,
+    pool_texts: Vectors,
     *,
     pool_rows: int = POOL_ROWS,
 ) -> Similarity:
@@ -52,27 +54,32 @@ def pool_similarity_gpu(
         rows = np.flatnonzero(pictured == with_image)
         for at in range(0, len(rows), NEW_ROWS):
             block = rows[at : at + NEW_ROWS]
-            pair = (images[block] if with_image else None, texts[block])
+            place = slice(block[0], block[-1] + 1) if block[-1] - block[0] == len(block) - 1 else block  # no copy
+            pair = (images[place] if with_image else None, texts[place])
             nearest[block] = _nearest(pair, pool_images if with_image else None, pool_texts, pool_rows)
     best = _pairs(images, texts, pool_images, pool_texts, pictured, nearest)
     return Similarity(score=float(best.mean(dtype=np.float64)), best=best, nearest=nearest)
 
 
 def _pairs(
-    images: np.ndarray,
-    texts: np.ndarray,
-    pool_images: np.ndarray,
-    pool_texts: np.ndarray,
+    images: Vectors,
+    texts: Vectors,
+    pool_images: Vectors,
+    pool_texts: Vectors,
     pictured: np.ndarray,
     nearest: np.ndarray,
 ) -> np.ndarray:
     """float32 [N]: each row's product with its nearest pool row."""
     best = np.empty(len(texts), np.float32)
-    for at in range(0, len(texts), PAIR_ROWS):
+
+    def fill(at: int) -> None:
         block = slice(at, at + PAIR_ROWS)
-        best[block] = _row_cosines(texts[block], pool_texts[nearest[block]])
         pictures = _row_cosines(images[block], pool_images[nearest[block]])
+        best[block] = _row_cosines(texts[block], pool_texts[nearest[block]])
         best[block] *= np.where(pictured[block], pictures, np.float32(1))
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        list(threads.map(fill, range(0, len(texts), PAIR_ROWS)))
     return best
 
 
@@ -82,7 +89,7 @@ def _row_cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _nearest(
-    new: tuple[np.ndarray | None, np.ndarray], pool_images: np.ndarray | None, pool_texts: np.ndarray, pool_rows: int
+    new: tuple[np.ndarray | None, np.ndarray], pool_images: Vectors | None, pool_texts: Vectors, pool_rows: int
 ) -> np.ndarray:
     """int64 [N]: the nearest pool row. Without images both sides get one constant picture: the factor 1."""
     import torch
@@ -131,7 +138,7 @@ class _Staging:
     free: Any
 
 
-def _chunks(images: np.ndarray | None, texts: np.ndarray, rows: int) -> Iterator[tuple[int, tuple[Any, Any]]]:
+def _chunks(images: Vectors | None, texts: Vectors, rows: int) -> Iterator[tuple[int, tuple[Any, Any]]]:
     """(first row, (images, texts) on the device) of each chunk of the pool.
 
     The CPU fills one pinned buffer while the other crosses the bus and the kernel works on the chunk before. A chunk
@@ -177,7 +184,7 @@ def _fill(buffer: np.ndarray, vectors: np.ndarray, threads: ThreadPoolExecutor) 
     list(threads.map(lambda rows: np.copyto(buffer[rows], vectors[rows]), shares))
 
 
-def _dtype(vectors: np.ndarray) -> Any:
+def _dtype(vectors: Vectors) -> Any:
     import torch
 
     return torch.float16 if vectors.dtype == np.float16 else torch.float32
