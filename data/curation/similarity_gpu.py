@@ -113,7 +113,7 @@ def _on_device(vectors: np.ndarray | None, rows: int) -> Any:
         constant = torch.zeros((rows, DEPTH.value), dtype=torch.float16, device="cuda")
         constant[:, 0] = 1
         return constant
-    return _padded(torch.from_numpy(np.ascontiguousarray(vectors)).cuda().half(), len(vectors))
+    return _padded(torch.tensor(vectors, device="cuda").half(), len(vectors))
 
 
 def _padded(vectors: Any, rows: int) -> Any:

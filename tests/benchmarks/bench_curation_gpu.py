@@ -241,8 +241,11 @@ def main() -> None:
     given = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("This benchmark needs a GPU (H100 or H200); torch sees none here.")
-    report = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
-    report |= {part: PARTS[part]() for part in given.part or PARTS}
+    report: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    for part in given.part or PARTS:
+        begin = time.perf_counter()
+        report[part] = PARTS[part]()
+        print(f"{part}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if given.json:
         print(json.dumps(report, indent=1))
         return

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-PICTURES, DISTINCT, TEXTS, BATCH, SIDE = 40_960, 512, 262_144, 256, 288
+PICTURES, DISTINCT, TEXTS, BATCH, SIDE = 40_960, 256, 131_072, 256, 288
 WARM_UP = 8  # batches: TorchScript looks at the first few before it compiles
 
 
@@ -153,7 +153,9 @@ def _texts(folder: Path) -> dict[str, Any]:
     path = sentence_folder(folder)
     words = json.loads(Path(path, "words.json").read_text())
     dice = np.random.default_rng(1)
-    texts = [" ".join(dice.choice(words, size)) + "?" for size in dice.integers(6, 31, TEXTS)]
+    drawn = dice.integers(0, len(words), (TEXTS, 30)).tolist()
+    sizes = dice.integers(6, 31, TEXTS).tolist()
+    texts = [" ".join(words[word] for word in row[:size]) + "?" for row, size in zip(drawn, sizes, strict=True)]
     encoder: Any = text_encoder(f"sentence:{path}", 64, BATCH)
     encoder.embed_texts(texts[: 8 * BATCH])
     begin = time.perf_counter()
