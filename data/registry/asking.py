@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import urllib3
 
 ANSWER_BYTES = 64 * 2**20  # the file list of a large repository takes about a tenth
-_RETRIES = urllib3.Retry(total=3, connect=1, read=1, status=1, redirect=3, backoff_factor=0.2, status_forcelist=[503])
+_RETRIES = urllib3.Retry(
+    total=3, connect=1, read=1, status=1, redirect=3, backoff_factor=0.2, status_forcelist=[503], raise_on_status=False
+)
 _TIMES = urllib3.Timeout(connect=5.0, read=10.0)  # seconds; a server that is slower than that isn't there for people
 
 
