@@ -13,7 +13,7 @@ from data.registry.checking import SourceCheck
 
 COLOURS = {"verified": "green", "unverified": "yellow", "internal": "dim"}
 LABEL = 14
-MIN_LICENCE = 12
+MIN_LICENCE = 10
 OUTCOMES = {"ok": "green", "failed": "red", "unknown": "yellow"}
 
 
@@ -32,17 +32,16 @@ def show_cards(cards: list[SourceCard], console: Console) -> None:
             room = max(console.width - len(start) - 12, MIN_LICENCE)
             licence = card.licence if len(card.licence) <= room else f"{card.licence[: room - 1]}…"
             console.print(f"{start}{state}  {escape(licence)}", highlight=False)
-    console.print(_summary(cards), highlight=False)
+    console.print(_summary(cards) if cards else "No source fits.", highlight=False)
 
 
 def _summary(cards: list[SourceCard]) -> str:
     found = totals(cards)
-    if not found.cards:
-        return "No source fits."
     states = ", ".join(f"{count} {status}" for status, count in found.statuses.items() if count)
     gaps = f"{found.without_place} without a place, {found.without_licence} without a known licence"
     sizes = f"{found.samples:,} samples in the {found.cards - found.without_size} whose size is known"
-    return f"[bold]{found.cards} sources[/]: {states}\n{gaps}; {sizes}"
+    noun = "source" if found.cards == 1 else "sources"
+    return f"[bold]{found.cards} {noun}[/]: {states}\n{gaps}; {sizes}"
 
 
 def show_card(card: SourceCard, console: Console) -> None:
