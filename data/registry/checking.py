@@ -18,14 +18,6 @@ from data.settings.sources import SourceUse
 FIRST_ROWS = 5
 MAX_FETCH_MIB = 256  # what a check may fetch of one source without being told to
 LOOKED_AT = 20  # raw rows looked at for each row that is wanted; the rest of a broken file is as broken
-FILES_OF = {  # what an adapter reads of a folder
-    "hf_parquet": (".parquet",),
-    "webdataset_tar": (".tar", ".tar.gz", ".tgz"),
-    "vlmevalkit_tsv": (".tsv",),
-    "llava_json": (".json", ".jsonl"),
-    "vqa_json": (".json", ".jsonl"),
-    "pdf_pages": (".pdf",),
-}
 ALONE = {"hf_parquet", "webdataset_tar", "vlmevalkit_tsv", "pdf_pages"}  # each file holds whole rows: one is enough
 
 
@@ -70,11 +62,11 @@ def _first_rows(card: SourceCard, found: Probe, rows: int, max_mib: int) -> Iter
     """Findings `rows` and `images`."""
     try:
         adapter = load_adapter(card)
-        card, size = _narrowed(card, found)
+        card, size = _narrowed(card, found, getattr(adapter, "SUFFIXES", ("",)))
         if size > max_mib * 2**20:
             yield _unknown("rows", f"{mib(size)} would have to be fetched, more than {max_mib} MiB; see --max-mib")
             return
-        raw = adapter.read(card, SourceUse(name=card.name, max_samples=rows, max_heldout=rows), seed=0)
+        raw = adapter.read(card, SourceUse(name=card.name), seed=0)  # without caps: the first rows, not a draw
         yield from _judged(list(_training_rows(raw, rows)), rows)
     except AerieError as error:
         yield failed("rows", str(error))
@@ -82,15 +74,15 @@ def _first_rows(card: SourceCard, found: Probe, rows: int, max_mib: int) -> Iter
         yield failed("rows", f"adapter {card.adapter!r} broke: {type(error).__name__}: {error}")
 
 
-def _narrowed(card: SourceCard, found: Probe) -> tuple[SourceCard, int]:
+def _narrowed(card: SourceCard, found: Probe, suffixes: tuple[str, ...]) -> tuple[SourceCard, int]:
     """The card for the first rows alone, and how many bytes will be fetched for them."""
     if not card.uri.startswith("hf://"):
         return card, found.size or 0
     files = sorted(found.files, key=lambda file: file.path)
-    meant = [file for file in files if file.path.lower().endswith(FILES_OF.get(card.adapter, ("",)))]
+    meant = [file for file in files if file.path.lower().endswith(suffixes)]
     if not meant:
         held = ", ".join(file.path for file in files[:3])
-        raise AerieError(f"no {' or '.join(FILES_OF[card.adapter])} file at {card.uri}; there are {held}")
+        raise AerieError(f"no {' or '.join(suffixes)} file at {card.uri}; there are {held}")
     if card.adapter not in ALONE:
         return card, sum(file.size for file in meant)
     repository, _ = hub_place(card)

@@ -1,5 +1,6 @@
 """Checks of sources against real servers and files: what is good, bad, unknown, and what nobody could reach."""
 
+import importlib.util
 import json
 import socket
 import struct
@@ -7,6 +8,7 @@ import zlib
 
 import hub_api
 import pytest
+from huggingface_hub import constants
 
 from data.registry import asking
 from data.registry.cards import SourceCard, load_cards
@@ -15,6 +17,10 @@ from data.registry.checking import check_source
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SET = {"owner/name": {"sha": SHA, "licence": "mit"}}
 CARDS = load_cards()
+needs_llava_json = pytest.mark.skipif(
+    importlib.util.find_spec("data.registry.adapters.llava_json") is None,
+    reason="no adapter 'llava_json' in this build",
+)
 
 
 def card(**changes):
@@ -57,9 +63,10 @@ def hub(tmp_path_factory):
 
 
 @pytest.fixture
-def on_hub(hub, monkeypatch):
+def on_hub(hub, monkeypatch, tmp_path):
     """A fresh set `owner/name` on the hub that HF_ENDPOINT names."""
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     folder = hub.folder / "owner/name"
@@ -81,9 +88,11 @@ def secure(tmp_path_factory):
 
 
 @pytest.fixture
-def on_web(secure, monkeypatch):
+def on_web(secure, monkeypatch, tmp_path):
     """An https server whose certificate is trusted."""
     monkeypatch.setenv("SSL_CERT_FILE", str(secure.folder / "cert.pem"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
     secure.describe({})
     return secure
 
@@ -321,3 +330,57 @@ def test_a_certificate_that_nobody_trusts_is_not_read_over(secure):
     found = check_source(card(uri=f"{secure.url}/plain/rows.jsonl", adapter="llava_json"))
     assert found.offline
     assert "certificate" in found.findings[0].detail
+
+
+@needs_llava_json
+def test_the_first_rows_of_a_hub_are_read_from_the_pinned_commit(on_hub):
+    (on_hub.folder / "owner/name/part/pictures").mkdir(exist_ok=True)
+    (on_hub.folder / "owner/name/part/pictures/blue.png").write_bytes(png())
+    rows = [line("a", "part/pictures/blue.png"), line("b"), line("c"), line("d")]
+    (on_hub.folder / "owner/name/part/rows.jsonl").write_text("\n".join(rows))
+    found = check_source(hub_card("/part"), rows=3)
+    assert found.outcome == "ok", found.findings
+    assert findings(found)["rows"] == ("ok", "3 read")
+    assert findings(found)["images"] == ("ok", "1 decoded")
+    assert f"GET /datasets/owner/name/resolve/{SHA}/part/rows.jsonl" in on_hub.requests()
+
+
+@needs_llava_json
+def test_broken_rows_of_a_hub_are_failed(on_hub):
+    (on_hub.folder / "owner/name/part/rows.jsonl").write_text(line(0) + "\n{\n" + line("c", "part/none.png"))
+    outcome, words = findings(check_source(hub_card("/part")))["rows"]
+    assert outcome == "failed"
+    assert words.startswith("2 of the first 3 rows are broken: part/rows.jsonl:2: invalid_json, ")
+
+
+@needs_llava_json
+def test_a_folder_of_a_hub_without_a_file_of_the_format_is_failed(on_hub):
+    (on_hub.folder / "owner/name/other").mkdir(exist_ok=True)
+    (on_hub.folder / "owner/name/other/data.bin").write_bytes(b"x")
+    outcome, words = findings(check_source(hub_card("/other")))["rows"]
+    assert outcome == "failed"
+    assert ".jsonl" in words
+    assert "there are other/data.bin" in words
+
+
+def test_nothing_large_is_fetched_without_being_told(on_hub):
+    (on_hub.folder / "owner/name/part/rows.jsonl").write_bytes(b" " * (3 << 20))
+    found = check_source(hub_card("/part", adapter="jsonl"), max_mib=2)
+    assert findings(found)["rows"] == ("unknown", "3.0 MiB would have to be fetched, more than 2 MiB; see --max-mib")
+    assert not [request for request in on_hub.requests() if "/resolve/" in request]
+
+
+@needs_llava_json
+def test_the_first_rows_of_a_web_file_are_read(on_web):
+    found = check_source(card(uri=f"{on_web.url}/plain/rows.jsonl", adapter="llava_json"), rows=4)
+    assert found.outcome == "ok", found.findings
+    assert findings(found)["rows"] == ("ok", "4 read")
+
+
+@needs_llava_json
+def test_a_web_file_that_breaks_off_after_its_first_bytes_is_failed(on_web):
+    on_web.describe({}, faults=[["/plain/rows.jsonl", "late"]])
+    found = check_source(card(uri=f"{on_web.url}/plain/rows.jsonl", adapter="llava_json"))
+    assert outcomes(found)["place"] == "ok"
+    assert outcomes(found)["rows"] == "failed"
+    assert "can't be reached" in findings(found)["rows"][1]

@@ -6,8 +6,8 @@ serves FOLDER on a free loopback port, printed on the first line of stdout, unti
 anew for each request:
 
     {"sets": {"owner/name": {"sha": "…", "licence": "mit" | [..] | null, "gated": false}},
-     "page": 1000,                             files a page of a tree
-     "faults": [["/path/prefix", "truncated" | "silent" | "dropped" | "html" | 503 | ["redirect", "URL"]], ...]}
+     "page": 1000,                          files a page of a tree
+     "faults": [["/path/prefix", fault]]}   truncated, late, silent, dropped, html, a status, or ["redirect", "URL"]
 
 Files of a set lie in FOLDER/owner/name/; FOLDER/plain/x answers to /plain/x, with ranges. Every request is written to
 FOLDER/requests.log as `METHOD PATH [authorized]`.
@@ -52,8 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "html":
             self.send(200, b"<html>Please log in to this network</html>")
-        else:
-            self.cut = True
+        else:  # `late`: the first bytes of a file are given whole, the file isn't
+            self.cut = fault == "truncated" or "Range" not in self.headers
             self.route(path, query, body)
 
     do_POST = do_HEAD = do_GET  # noqa: N815 - the names http.server looks for
