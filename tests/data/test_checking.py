@@ -7,6 +7,8 @@ import struct
 import zlib
 
 import hub_api
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
@@ -17,10 +19,11 @@ from data.registry.checking import check_source
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SET = {"owner/name": {"sha": SHA, "licence": "mit"}}
 CARDS = load_cards()
-needs_llava_json = pytest.mark.skipif(
-    importlib.util.find_spec("data.registry.adapters.llava_json") is None,
-    reason="no adapter 'llava_json' in this build",
-)
+
+
+def needs(adapter):
+    there = importlib.util.find_spec(f"data.registry.adapters.{adapter}") is not None
+    return pytest.mark.skipif(not there, reason=f"no adapter {adapter!r} in this build")
 
 
 def card(**changes):
@@ -332,7 +335,7 @@ def test_a_certificate_that_nobody_trusts_is_not_read_over(secure):
     assert "certificate" in found.findings[0].detail
 
 
-@needs_llava_json
+@needs("llava_json")
 def test_the_first_rows_of_a_hub_are_read_from_the_pinned_commit(on_hub):
     (on_hub.folder / "owner/name/part/pictures").mkdir(exist_ok=True)
     (on_hub.folder / "owner/name/part/pictures/blue.png").write_bytes(png())
@@ -345,7 +348,7 @@ def test_the_first_rows_of_a_hub_are_read_from_the_pinned_commit(on_hub):
     assert f"GET /datasets/owner/name/resolve/{SHA}/part/rows.jsonl" in on_hub.requests()
 
 
-@needs_llava_json
+@needs("llava_json")
 def test_broken_rows_of_a_hub_are_failed(on_hub):
     (on_hub.folder / "owner/name/part/rows.jsonl").write_text(line(0) + "\n{\n" + line("c", "part/none.png"))
     outcome, words = findings(check_source(hub_card("/part")))["rows"]
@@ -353,7 +356,7 @@ def test_broken_rows_of_a_hub_are_failed(on_hub):
     assert words.startswith("2 of the first 3 rows are broken: part/rows.jsonl:2: invalid_json, ")
 
 
-@needs_llava_json
+@needs("llava_json")
 def test_a_folder_of_a_hub_without_a_file_of_the_format_is_failed(on_hub):
     (on_hub.folder / "owner/name/other").mkdir(exist_ok=True)
     (on_hub.folder / "owner/name/other/data.bin").write_bytes(b"x")
@@ -370,17 +373,49 @@ def test_nothing_large_is_fetched_without_being_told(on_hub):
     assert not [request for request in on_hub.requests() if "/resolve/" in request]
 
 
-@needs_llava_json
+@needs("llava_json")
 def test_the_first_rows_of_a_web_file_are_read(on_web):
     found = check_source(card(uri=f"{on_web.url}/plain/rows.jsonl", adapter="llava_json"), rows=4)
     assert found.outcome == "ok", found.findings
     assert findings(found)["rows"] == ("ok", "4 read")
 
 
-@needs_llava_json
+@needs("llava_json")
 def test_a_web_file_that_breaks_off_after_its_first_bytes_is_failed(on_web):
     on_web.describe({}, faults=[["/plain/rows.jsonl", "late"]])
     found = check_source(card(uri=f"{on_web.url}/plain/rows.jsonl", adapter="llava_json"))
     assert outcomes(found)["place"] == "ok"
     assert outcomes(found)["rows"] == "failed"
     assert "can't be reached" in findings(found)["rows"][1]
+
+
+@needs("hf_parquet")
+def test_a_card_of_the_registry_is_checked_from_one_file_of_its_place(on_hub):
+    """The real card of ChartQA, against a hub that holds what the card names: two files, of which one is enough."""
+    folder = on_hub.folder / "HuggingFaceM4/FineVision/chartqa"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = [{"user": "Which bar is highest?", "assistant": "The blue one."}]
+    rows = [{"images": [{"bytes": png(), "path": None}], "texts": texts} for _ in range(8)]
+    for number in range(2):
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"train-0000{number}-of-00002.parquet")
+    on_hub.describe({"HuggingFaceM4/FineVision": {"sha": CARDS["chartqa"].revision, "licence": None}})
+    found = check_source(CARDS["chartqa"], rows=3)
+    assert {key: value for key, value in outcomes(found).items() if key != "licence"} == {
+        "place": "ok",
+        "revision": "ok",
+        "rows": "ok",
+        "images": "ok",
+    }
+    assert findings(found)["licence"] == ("unknown", "the card says GPL-3.0, the hub names none")
+    assert findings(found)["images"] == ("ok", "3 decoded")
+    fetched = {request.split(" ")[1] for request in on_hub.requests() if "/resolve/" in request}
+    assert [path.rsplit("/", 1)[1] for path in fetched] == ["train-00000-of-00002.parquet"]
+
+
+@needs("hf_parquet")
+def test_a_file_that_is_no_parquet_is_failed(on_hub):
+    (on_hub.folder / "owner/name/odd").mkdir(exist_ok=True)
+    (on_hub.folder / "owner/name/odd/train.parquet").write_bytes(b"PAR1 not really PAR1")
+    found = check_source(hub_card("/odd", adapter="hf_parquet"))
+    assert findings(found)["rows"][0] == "failed"
+    assert "train.parquet" in findings(found)["rows"][1]
