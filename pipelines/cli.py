@@ -13,6 +13,7 @@ from rich.console import Console
 from data.errors import AerieError
 from pipelines.cluster_cli import cluster
 from pipelines.people import for_people
+from pipelines.sources_cli import sources
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
 )
 app.add_typer(cluster)
+app.add_typer(sources, name="sources")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 
