@@ -2,30 +2,16 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import combinations
 from typing import Any
 
+from data.curation.added_turns import AddedTurn, tasks_of
 from data.schema import Sample
 
+__all__ = ["RULES", "VERSION", "AddedTurn", "tasks_of"]
+
 VERSION = 1  # stands in the provenance of every added turn; raise it when a rule changes its questions or answers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddedTurn:
-    """One question with its answer. `inputs` are the facts that the answer was computed from (JSON values)."""
-
-    question: str
-    answer: str
-    task: str
-    inputs: dict[str, Any]
-
-
-def tasks_of(sample: Sample) -> list[str]:
-    """The task of each question-answer pair in order."""
-    pairs = sum(turn.role == "assistant" for turn in sample.conversations)
-    return [str(task) for task in sample.meta.get("tasks") or [sample.meta.get("task", "open")] * pairs]
 
 
 def chart_compare(sample: Sample, rng: random.Random) -> AddedTurn | None:

@@ -51,7 +51,7 @@ def augmented(selection, tmp_path_factory):
     folder = tmp_path_factory.mktemp("augmented")
     out = str(folder / "out")
     manifest = augment_samples(write_recipe(folder), "", selection, out)
-    report = json.loads(read_attachment(out, manifest, "report"))
+    report = json.loads(read_attachment(out, manifest, "report"))["rules"]
     return list(read_samples(selection)), list(read_samples(out, manifest)), report, manifest
 
 
@@ -152,7 +152,7 @@ def test_share_bounds_and_no_rules(selection, tmp_path):
         assert list(read_samples(out)) == before
     out = str(tmp_path / "all")
     manifest = augment_samples(write_recipe(tmp_path, share=1.0), "", selection, out)
-    report = json.loads(read_attachment(out, manifest, "report"))
+    report = json.loads(read_attachment(out, manifest, "report"))["rules"]
     assert all(entry["augmented"] == entry["fitting"] > 0 for entry in report.values())
     assert chosen(1, "rule", "id", 1.0)
     assert not chosen(1, "rule", "id", 0.0)
