@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from data.schema import Sample
+from data.schema import Sample, plain_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,14 @@ def tasks_of(sample: Sample) -> list[str]:
     """The task of each question-answer pair in order."""
     pairs = sum(turn.role == "assistant" for turn in sample.conversations)
     return [str(task) for task in sample.meta.get("tasks") or [sample.meta.get("task", "open")] * pairs]
+
+
+def unless_asked(sample: Sample, question: str, answer: str, task: str, inputs: dict[str, Any]) -> AddedTurn | None:
+    """The added turn, or None when the conversation asks this already, word for word."""
+    asked = {plain_text(turn.content) for turn in sample.conversations if turn.role == "user"}
+    if plain_text(question) in asked:
+        return None
+    return AddedTurn(question=question, answer=answer, task=task, inputs=inputs)
 
 
 def meta_with(sample: Sample, tasks: list[str], provenance: dict[str, Any]) -> dict[str, Any]:

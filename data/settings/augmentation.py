@@ -8,7 +8,35 @@ from data.schema import Category
 from data.settings.base import Strict
 from data.settings.endpoint import OPERATIONAL, EndpointSettings
 
-AugmentationRule = Literal["chart_compare", "describe_shape", "digit_parity", "ocr_count_words"]
+AugmentationRule = Literal[
+    "chart_average",
+    "chart_compare",
+    "chart_count_above",
+    "chart_difference",
+    "chart_max",
+    "chart_min",
+    "chart_sum",
+    "chart_trend",
+    "count_compare",
+    "count_difference",
+    "count_objects",
+    "region_box",
+    "region_horizontal",
+    "region_name",
+    "region_size",
+    "region_vertical",
+    "table_average",
+    "table_cell",
+    "table_count_above",
+    "table_difference",
+    "table_max",
+    "table_min",
+    "table_row_sum",
+    "table_sum",
+    "describe_shape",
+    "digit_parity",
+    "ocr_count_words",
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from data.curation.augmentation import augment_samples, chosen, ending, with_turn
-from data.curation.augmentation_rules import RULES, VERSION, chart_compare, digit_parity, ocr_count_words, tasks_of
+from data.curation.augmentation_charts import chart_compare
+from data.curation.augmentation_rules import RULES, VERSION, digit_parity, ocr_count_words, tasks_of
 from data.ledger import Tally
 from data.registry.sourcing import source_samples
 from data.schema import Turn, make_sample
@@ -70,7 +71,7 @@ def test_rows_ids_and_what_was_there_stay(augmented):
 
 def test_each_rule_takes_its_share(augmented):
     _, after, report, _ = augmented
-    assert set(report) == set(RULE_NAMES) == set(RULES)
+    assert set(report) == set(RULE_NAMES) <= set(RULES)
     assert [report[name]["fitting"] for name in ("digit_parity", "ocr_count_words")] == [60, 60]
     for name, entry in report.items():
         assert 0.3 < entry["augmented"] / entry["fitting"] < 0.7
