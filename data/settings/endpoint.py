@@ -1,9 +1,9 @@
 """Settings of an OpenAI-compatible endpoint: where it is, what it may cost, how long it is waited for."""
 
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from data.settings.base import Strict
 
@@ -13,6 +13,9 @@ OPERATIONAL = frozenset(
         *("longest_retry_after_seconds", "concurrency", "requests_per_minute", "tokens_per_minute", "cache_uri"),
     }
 )  # they change how answers come, not which
+
+
+OWN_FIELDS = frozenset({"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "stream", "n"})
 
 
 class EndpointSettings(Strict):
@@ -28,7 +31,7 @@ class EndpointSettings(Strict):
     temperature: float = Field(default=0.0, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=1, description="of one answer")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    extra: dict[str, Any] = Field(default_factory=dict, description="further fields of the request body")
+    extra: dict[str, JsonValue] = Field(default_factory=dict, description="further fields of the request body")
     tokens_per_image: int = Field(default=1024, ge=0, description="guess before an answer says what was used")
 
     timeout_seconds: float = Field(default=120.0, gt=0, description="from sending a request to its whole answer")
@@ -59,6 +62,14 @@ class EndpointSettings(Strict):
         if address.scheme not in {"http", "https"} or not address.hostname or not plain:
             raise ValueError("must look like https://HOST[:PORT]/v1, without user, password or query")
         return url.rstrip("/")
+
+    @field_validator("extra")
+    @classmethod
+    def _others_only(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        taken = sorted(OWN_FIELDS & set(extra))
+        if taken:
+            raise ValueError(f"{taken} can't be set here: they have keys of their own, or no answer could be read")
+        return extra
 
     @model_validator(mode="after")
     def _priced_cap(self) -> "EndpointSettings":

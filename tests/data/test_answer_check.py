@@ -73,7 +73,7 @@ def test_a_number_within_the_recipes_tolerance():
         ("As an AI language model, I cannot tell what it shows.\nAnswer: red", "refusal"),
         ("In <image> one bar is red and it is longer than the blue one.\nAnswer: red", "placeholder"),
         (f"{BODY}<|im_end|>\nAnswer: red", "placeholder"),
-        (f"{BODY}\0\nAnswer: red", "placeholder"),
+        (f"{BODY}\0\nAnswer: red", "broken_text"),
         (BODY + " {answer}\nAnswer: red", "template_residue"),
         (BODY + "\n\\begin{align*} x\nAnswer: red", "template_residue"),
         ("The bar is red. " * 30 + "\nAnswer: red", "repetition"),

@@ -1,5 +1,6 @@
 """The client against a real server process that misbehaves in every way it knows."""
 
+import datetime
 import json
 import threading
 import traceback
@@ -136,6 +137,7 @@ def test_a_retry_after_of_other_forms(server, value):
         ("bad_key", f"refuses the key in {NAME} .status 401.; correct it"),
         ("no_model", "answers status 404 at .*/v1/chat/completions; correct `url` and `model`"),
         ("redirect", "answers status 307"),
+        ("no_credit", "wants to be paid first"),
     ],
 )
 def test_what_no_patience_mends(server, fault, words):
@@ -179,6 +181,16 @@ def test_the_key_is_in_no_exception(server, fault):
         shown += f"{error!s} {error!r} {error.args!r}"
         error = error.__cause__ or error.__context__
     assert KEY not in shown
+
+
+def test_an_address_that_speaks_no_tls(server):
+    with pytest.raises(EndpointFailedError, match="no TLS, 2 time"):
+        client_for(server.url.replace("http:", "https:"), tries=2).complete(REQUEST)
+
+
+def test_text_that_utf_8_can_not_say_is_marked(server):
+    server.reset(["surrogate"])
+    assert "\N{REPLACEMENT CHARACTER}" in client_for(server.url).complete(REQUEST).text
 
 
 def test_a_repeated_key_is_blanked(server):
@@ -258,6 +270,8 @@ def test_usage_that_makes_no_sense_is_guessed(usage):
         ("api_key_env", "sk-secret"),
         ("max_cost", 5.0),
         ("concurrency", 0),
+        ("extra", {"stream": True}),
+        ("extra", {"day": datetime.date(2025, 1, 1)}),
     ],
 )
 def test_settings_that_can_not_work(key, value):

@@ -22,10 +22,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PASS = "pass"
-STATUS = {"error": 500, "refuse": 400, "bad_key": 401, "no_model": 404, "redirect": 307, "busy": 429}
+STATUS = {"error": 500, "refuse": 400, "bad_key": 401, "no_model": 404, "redirect": 307, "no_credit": 402, "busy": 429}
 BROKEN = ("drop", "truncated", "cut_json", "no_json", "empty_choices", "odd_choices", "silent", "drip", "flood")
-TEXTS = ("wrong", "refusal", "refusal_field", "length", "huge", "loop", "leak", "placeholder", "empty", "think", "bold")
-OTHER = ("no_usage", "echo_key", "slow")
+TEXTS = (
+    "wrong",
+    "refusal",
+    "refusal_field",
+    "length",
+    "huge",
+    "loop",
+    "leak",
+    "placeholder",
+    "empty",
+    "think",
+    "bold",
+    "surrogate",
+)
+OTHER = ("no_usage", "echo_key", "slow", "surrogate")
 FAULTS = {PASS, *STATUS, *BROKEN, *TEXTS, *OTHER}
 SUM = re.compile(r"(\d+) \+ (\d+)")
 
@@ -48,6 +61,7 @@ def write_answer(system: str, text: str, fault: str) -> str:
         "empty": "",
         "huge": "very " * 400_000 + f"large.\nAnswer: {answer}",
         "loop": "It is here. " * 40 + f"\nAnswer: {answer}",
+        "surrogate": f"The parts are \ud800 compared with each other one by one.\nAnswer: {answer}",
         "leak": f"The correct answer was given as {answer}, so I explain it.\nAnswer: {answer}",
         "placeholder": f"In <image> one can look for what the question wants to know.\nAnswer: {answer}",
     }

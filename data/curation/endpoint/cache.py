@@ -32,7 +32,7 @@ class AnswerCache:
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer."""
         document = {"request": key, **asdict(answer)}
-        write_bytes(self._path(key), json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1).encode())
+        write_bytes(self._path(key), json.dumps(document, sort_keys=True, indent=1).encode())
 
     def _path(self, key: str) -> str:
         return join(self.uri, key[:2], f"{key}.json")

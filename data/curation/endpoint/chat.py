@@ -14,6 +14,7 @@ from data.schema import ImageRef
 from data.settings.endpoint import EndpointSettings
 
 BYTES_PER_TOKEN = 3  # English has about 4: a guess before the answer should not be too low
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 THOUGHT = re.compile(r"\A\s*<think>.*?</think>\s*", re.S)  # how reasoning models show what is no part of the answer
 
 
@@ -34,8 +35,7 @@ class ChatRequest:
     def key(self, settings: EndpointSettings) -> str:
         """SHA-256 of all that decides the answer; images by the hash of their bytes, the address left out."""
         document = self._document(settings, [{"image": image.content_hash()} for image in self.images])
-        text = json.dumps([self.version, document], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.version, document], sort_keys=True).encode()).hexdigest()
 
     def body(self, settings: EndpointSettings) -> bytes:
         """The request's JSON, images as data: URLs."""
@@ -88,6 +88,7 @@ def read_answer(document: Any, asked: int, settings: EndpointSettings) -> Answer
         return None
     content = message.get("content") or message.get("refusal") or ""
     text = THOUGHT.sub("", content) if isinstance(content, str) else ""
+    text = LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)  # JSON can say what UTF-8 can't
     refused = bool(message.get("refusal"))
     usage = _usage(document.get("usage"))
     prompt, completion = usage or (asked, len(str(content).encode()) // BYTES_PER_TOKEN + 1)

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import certifi
 import urllib3
 
 from data.curation.endpoint.chat import Answer, ChatRequest, read_answer
@@ -52,7 +53,9 @@ class EndpointClient:
     def __init__(self, settings: EndpointSettings, pace: Pace, traffic: Traffic, stop: threading.Event) -> None:
         self.settings, self.pace, self.traffic, self._stop = settings, pace, traffic, stop
         self._key = api_key(settings)
-        self._http = urllib3.PoolManager(maxsize=settings.concurrency, retries=False)
+        # A slim container has no certificates of its own.
+        authorities = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        self._http = urllib3.PoolManager(maxsize=settings.concurrency, retries=False, ca_certs=authorities)
 
     def complete(self, request: ChatRequest) -> Answer:
         """The endpoint's answer.
@@ -97,9 +100,8 @@ class EndpointClient:
                 f"{settings.cache_uri}"
             ) from None
         self.traffic.add("retries")
-        if asked_for is not None:
+        if asked_for:
             self.pace.hold(asked_for)
-            return
         pause = min(settings.longest_pause_seconds, settings.first_pause_seconds * 2 ** (number - 1))
         self._stop.wait(pause * random.uniform(0.5, 1))  # jitter: threads that failed together don't return together
 
@@ -160,6 +162,8 @@ class EndpointClient:
             return EndpointFailedError(
                 f"{where} refuses {named} (status {status}); correct it or `api_key_env`", hopeless=True
             )
+        if status == 402:
+            return EndpointFailedError(f"{where} wants to be paid first (status 402)", hopeless=True)
         return EndpointFailedError(
             f"{where} answers status {status} at {settings.url}/chat/completions; correct `url` and `model`",
             hopeless=True,
@@ -193,6 +197,8 @@ def _read(response: Any, deadline: float) -> bytes:
 def _transport_problem(error: Exception) -> TryAgainError:
     if isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
         return TryAgainError("can't be reached")
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return TryAgainError("has no certificate that is trusted here, or speaks no TLS")
     late = isinstance(error, urllib3.exceptions.TimeoutError)
     return TryAgainError("timed out" if late else "breaks off", perhaps_paid=True)
 

@@ -60,9 +60,11 @@ def unsound(answer: Answer, settings: RewriteSettings) -> str:
         return "empty"
     if len(text) > settings.max_chars:
         return "too_long"
+    if "\N{REPLACEMENT CHARACTER}" in text or "\0" in text:
+        return "broken_text"
     if REFUSAL.search(text):
         return "refusal"
-    if IMAGE_PLACEHOLDER in text or CONTROL.search(text) or "\0" in text:
+    if IMAGE_PLACEHOLDER in text or CONTROL.search(text):
         return "placeholder"
     if template_residue(text):
         return "template_residue"
@@ -105,7 +107,7 @@ def _check_long(text: str, known: str, family: str, min_words: int) -> Verdict:
     if family == "yes_no":
         booleans = [word for word in said[:1] if word in {"yes", "no"}]
         reason = "" if booleans == words(known) else "wrong_answer" if booleans else "answer_missing"
-    elif family == "number":
+    elif family in {"number", "quantity"}:
         reason = "" if _states_number(text, known) else "answer_missing"
     else:
         reason = _states(said, words(strip_decorations(known)[0]))

@@ -13,8 +13,10 @@ from data.settings.augmentation import AugmentationSettings, RewriteSettings
 
 KINDS: tuple[Kind, ...] = ("cot", "long_answer")
 FAMILIES: dict[Kind, frozenset[str]] = {
-    "cot": frozenset({"yes_no", "number", "letter", "phrase"}),
-    "long_answer": frozenset({"yes_no", "number", "phrase"}),  # a letter says nothing that a sentence could state
+    "cot": frozenset({"yes_no", "number", "quantity", "letter", "phrase"}),
+    "long_answer": frozenset(
+        {"yes_no", "number", "quantity", "phrase"}
+    ),  # a letter says nothing that a sentence could state
 }
 RANKS = 2**64  # seeded_rank gives 64 bits
 

@@ -27,7 +27,13 @@ LONG = (
     "others say what in the image or the question supports it, and nothing that can't be seen or computed. If the "
     f"correct answer is yes or no, begin with it. Plain text. {_SILENCE}"
 )
-FORMS = {"yes_no": "yes or no", "number": "a number", "letter": "the option's letter", "phrase": "a word or two"}
+FORMS = {
+    "yes_no": "yes or no",
+    "number": "a number",
+    "quantity": "a number with its unit",
+    "letter": "the option's letter",
+    "phrase": "a word or two",
+}
 
 
 def bare_question(question: str) -> str:

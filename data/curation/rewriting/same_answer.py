@@ -27,6 +27,8 @@ def same_answer(family: str, known: str, said: str, tolerance: float = 0.0) -> b
     if family == "number":
         numbers = numbers_of(said)
         return len(numbers) == 1 and any(close(number, numbers[0], tolerance) for number in numbers_of(known)[:1])
+    if family == "quantity":
+        return numbers_of(said) == numbers_of(known) and unit_of(said) == unit_of(known)
     if family == "letter":
         return letter_of(said) == letter_of(known) != ""
     return bool(said) and words(said) == words(known)
@@ -49,6 +51,11 @@ def numbers_of(text: str) -> list[Decimal]:
 def close(known: Decimal, said: Decimal, tolerance: float = 0.0) -> bool:
     """Whether two numbers agree within a relative tolerance."""
     return abs(known - said) <= abs(known) * Decimal(str(tolerance))
+
+
+def unit_of(text: str) -> str:
+    """What stands beside the number of a quantity: `cm` of `12.5 cm`."""
+    return "".join(NUMBER.sub("", text).casefold().split()).rstrip(".")
 
 
 def letter_of(text: str) -> str:
