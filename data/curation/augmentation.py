@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from data.curation.added_turns import AddedTurn, meta_with, tasks_of
-from data.curation.augmentation_rules import RULES
+from data.curation.augmentation_rules import RULES, may_fit
 from data.curation.augmentation_rules import VERSION as RULES_VERSION
 from data.curation.endpoint.service import AnswerService
 from data.curation.rewriting.prompts import PROMPT_VERSION
@@ -45,7 +45,7 @@ class Augmenter:
     """Applies the recipe's rules and keeps what the report shows."""
 
     def __init__(self, settings: AugmentationSettings, seed: int) -> None:
-        self.shares, self.seed = settings.rules, seed
+        self.shares, self.seed = dict(sorted(settings.rules.items())), seed
         self.report: dict[str, dict[str, Any]] = {
             rule: {"fitting": 0, "augmented": 0, "examples": []} for rule in sorted(settings.rules)
         }
@@ -53,7 +53,9 @@ class Augmenter:
     def __call__(self, sample: Sample) -> Sample:
         """The sample with the turns of every rule that fits and whose share it is in."""
         original = sample
-        for rule, share in sorted(self.shares.items()):
+        for rule, share in self.shares.items():
+            if not may_fit(rule, original):
+                continue
             entry = self.report[rule]
             # Rules look at the original: what one adds is no fact for the next.
             added = RULES[rule](original, random.Random(seeded_rank(self.seed, "turn", rule, original.sample_id)))

@@ -15,13 +15,15 @@ A number may be a JSON number or text; text may have commas. Whatever is broken,
 (two rows of one name, a tie, boxes that cover each other), is no fact: the rules that need it don't fit.
 """
 
+import functools
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from data.schema import Sample
 
@@ -31,6 +33,7 @@ MAX_DIGITS = 15  # before and after the point; sums of such numbers are exact
 GRID = 1000  # coordinates in text count from 0 to 1000, whatever the image's size
 
 Point = tuple[str, Decimal]
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +49,19 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Cells as text; `names` are the first column's, all different."""
+    """Cells as text. `names` are the first column's, all different.
+
+    `numeric` has (row name, number) for each column but the first that holds nothing but numbers.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numeric: dict[str, tuple[Point, ...]]
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the rows are called."""
         return tuple(row[0] for row in self.rows)
-
-    def numeric(self) -> dict[str, tuple[Point, ...]]:
-        """(row name, number) for each column but the first that holds nothing but numbers."""
-        found: dict[str, tuple[Point, ...]] = {}
-        for index, column in enumerate(self.columns[1:], 1):
-            numbers = [number_of(row[index]) for row in self.rows]
-            points = tuple((name, n) for name, n in zip(self.names, numbers, strict=True) if n is not None)
-            if len(points) == len(self.rows):
-                found[column] = points
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +89,19 @@ class Box:
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
         height = min(self.y2, other.y2) - max(self.y1, other.y1)
         return max(width, 0.0) * max(height, 0.0) / min(self.area, other.area)
+
+
+def once_a_sample(read: Callable[[Sample], Facts]) -> Callable[[Sample], Facts]:
+    """Rules ask one after another for the facts of the same sample: the last result is kept."""
+    last: list[tuple[Sample, Facts]] = []
+
+    @functools.wraps(read)
+    def remembered(sample: Sample) -> Facts:
+        if not last or last[0][0] is not sample:
+            last[:] = [(sample, read(sample))]
+        return last[0][1]
+
+    return remembered
 
 
 def plain(name: str) -> str:
@@ -146,6 +156,7 @@ def chart_points(chart: dict[str, Any]) -> list[Point]:
     ]
 
 
+@once_a_sample
 def chart_of(sample: Sample) -> Chart | None:
     """The sample's chart, None without one that has at least two marks."""
     chart = sample.meta.get("chart")
@@ -163,6 +174,7 @@ def chart_of(sample: Sample) -> Chart | None:
     )
 
 
+@once_a_sample
 def table_of(sample: Sample) -> Table | None:
     """The sample's table, None without one that has two columns and two rows with names of their own."""
     table = sample.meta.get("table")
@@ -173,9 +185,20 @@ def table_of(sample: Sample) -> Table | None:
         return None
     if not all(isinstance(row, list | tuple) and len(row) == len(columns) for row in rows):
         return None
-    found = Table(columns=_cells(columns), rows=tuple(_cells(row) for row in rows))
-    small = min(len(found.columns), len(found.rows)) < 2
-    return None if small or not (_distinct(found.columns) and _distinct(found.names)) else found
+    names, cells = _cells(columns), tuple(_cells(row) for row in rows)
+    if min(len(names), len(cells)) < 2 or not (_distinct(names) and _distinct(tuple(row[0] for row in cells))):
+        return None
+    return Table(columns=names, rows=cells, numeric=_numeric(names, cells))
+
+
+def _numeric(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> dict[str, tuple[Point, ...]]:
+    found: dict[str, tuple[Point, ...]] = {}
+    for index, column in enumerate(columns[1:], 1):
+        numbers = [(row[0], number_of(row[index])) for row in rows]
+        points = tuple((name, number) for name, number in numbers if number is not None)
+        if len(points) == len(rows):
+            found[column] = points
+    return found
 
 
 def _cells(row: Any) -> tuple[str, ...]:
@@ -187,6 +210,7 @@ def _distinct(names: tuple[str, ...]) -> bool:
     return all(0 < len(name) <= MAX_NAME_CHARS for name in names) and len(set(map(plain, names))) == len(names)
 
 
+@once_a_sample
 def boxes_of(sample: Sample) -> list[Box]:
     """The sample's boxes; none when one of them is broken or lies outside the only image."""
     boxes = sample.meta.get("boxes")

@@ -88,3 +88,13 @@ RULES: dict[str, Rule] = {
         ocr_count_words,
     )
 }
+# Where none of these stands in `meta`, a rule of that name can't fit: most samples are passed over at little cost.
+_FACTS = {"chart": ("chart",), "table": ("table",), "region": ("boxes",), "count": ("objects", "boxes")}
+NEEDS: dict[str, tuple[str, ...]] = {
+    name: _FACTS[name.partition("_")[0]] for name in RULES if name.partition("_")[0] in _FACTS
+}
+
+
+def may_fit(rule: str, sample: Sample) -> bool:
+    """False when a sample lacks the facts that a rule computes from."""
+    return rule not in NEEDS or any(key in sample.meta for key in NEEDS[rule])

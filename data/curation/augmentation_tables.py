@@ -40,7 +40,7 @@ def table_min(sample: Sample, rng: random.Random) -> AddedTurn | None:
 
 def _extreme(sample: Sample, rng: random.Random, task: str, words: tuple[str, ...]) -> AddedTurn | None:
     table = table_of(sample)
-    numeric = table.numeric() if table else {}
+    numeric = table.numeric if table else {}
     winners = {column: name for column, points in numeric.items() if (name := extreme_of(points, task))}
     if table is None or not winners:
         return None
@@ -93,7 +93,7 @@ def table_average(sample: Sample, rng: random.Random) -> AddedTurn | None:
 def table_row_sum(sample: Sample, rng: random.Random) -> AddedTurn | None:
     """The sum of two of a row's numbers."""
     table = table_of(sample)
-    numeric = table.numeric() if table else {}
+    numeric = table.numeric if table else {}
     if table is None or len(numeric) < 2:
         return None
     row = rng.choice(table.names)
@@ -121,7 +121,7 @@ def table_count_above(sample: Sample, rng: random.Random) -> AddedTurn | None:
 def _column(sample: Sample, rng: random.Random) -> tuple[Table, str, tuple[Point, ...]] | None:
     """A seeded column of numbers."""
     table = table_of(sample)
-    numeric = table.numeric() if table else {}
+    numeric = table.numeric if table else {}
     if table is None or not numeric:
         return None
     column = rng.choice(sorted(numeric))
