@@ -1,5 +1,6 @@
 """The client against a real server process that misbehaves in every way it knows."""
 
+import base64
 import datetime
 import json
 import threading
@@ -10,9 +11,10 @@ import pytest
 from PIL import Image
 
 from data.curation.endpoint.chat import ChatRequest, data_url, read_answer
-from data.curation.endpoint.client import MAX_ANSWER_BYTES, EndpointClient
+from data.curation.endpoint.client import EndpointClient
 from data.curation.endpoint.pace import Pace
 from data.curation.endpoint.problems import EndpointFailedError, RequestRefusedError
+from data.curation.endpoint.responses import MAX_ANSWER_BYTES
 from data.curation.endpoint.traffic import Traffic
 from data.errors import AerieError
 from data.images import encode_png, image_ref
@@ -186,6 +188,28 @@ def test_the_key_is_in_no_exception(server, fault):
 def test_an_address_that_speaks_no_tls(server):
     with pytest.raises(EndpointFailedError, match="no TLS, 2 time"):
         client_for(server.url.replace("http:", "https:"), tries=2).complete(REQUEST)
+
+
+def test_the_way_leads_through_the_proxy_of_the_environment(server, monkeypatch):
+    url = "http://model.invalid/v1"
+    for name in ("http_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@{server.at}")
+    client_for(url).complete(REQUEST)
+    seen = server.requests()[0]
+    assert seen["path"] == "http://model.invalid/v1/chat/completions"
+    assert base64.b64decode(seen["login"].removeprefix("Basic ")) == b"me:p@ss"
+    monkeypatch.setenv("NO_PROXY", "model.invalid")
+    with pytest.raises(EndpointFailedError, match="can't be reached"):
+        client_for(url, tries=1).complete(REQUEST)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", "socks5://me:p%40ss@host:1")
+    with pytest.raises(AerieError, match="HTTP_PROXY must look like") as raised:
+        client_for(url)
+    assert "p%40ss" not in str(raised.value)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(EndpointFailedError, match="proxy of the environment"):
+        client_for(url, tries=1).complete(REQUEST)
 
 
 def test_text_that_utf_8_can_not_say_is_marked(server):

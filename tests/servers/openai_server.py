@@ -1,9 +1,9 @@
 """An OpenAI-compatible `/v1/chat/completions` that answers by rule, and misbehaves on demand.
 
 It runs as a process of its own and wants a bearer key. Its answers are true as far as rules go: a sum in the question
-is computed; else the answer that the prompt tells is argued for.
+is computed; else the answer that the prompt tells is argued for. Asked as a proxy, it answers for the host itself.
 
-    GET  /_control/state   [{fault, text, images, at}, ...], every request since the reset, in order of arrival
+    GET  /_control/state   [{fault, text, images, at, path, login}, ...], every request since the reset, as they came
     POST /_control/reset   {"script", "match", "usage", "seconds"}, see `FakeEndpoint.reset`
 """
 
@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 PASS = "pass"
 STATUS = {"error": 500, "refuse": 400, "bad_key": 401, "no_model": 404, "redirect": 307, "no_credit": 402, "busy": 429}
@@ -91,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/_control/"):
             self._control(body)
             return
-        if self.path != "/v1/chat/completions" or self.command != "POST":
+        if urlsplit(self.path).path != "/v1/chat/completions" or self.command != "POST":
             self._send(404, {"error": {"message": "unknown path"}})
             return
         document = json.loads(body)
@@ -99,7 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         with _Handler.lock:
             by_text = next((fault for part, fault in self.match.items() if part in text), PASS)
             fault = self.script.pop(0) if self.script else by_text
-            self.seen.append({"fault": fault, "text": text, "images": images, "at": time.monotonic()})
+            entry = {"fault": fault, "text": text, "images": images, "at": time.monotonic(), "path": self.path}
+            self.seen.append(entry | {"login": self.headers.get("Proxy-Authorization", "")})
         if self.key and self.headers.get("Authorization") != f"Bearer {self.key}":
             self._send(401, {"error": {"message": f"Incorrect API key: {self.headers.get('Authorization')}"}})
             return

@@ -5,20 +5,19 @@ ready-made client would go unseen.
 """
 
 import json
-import math
 import os
 import random
 import threading
 import time
-from contextlib import suppress
 from typing import Any
 
-import certifi
 import urllib3
 
 from data.curation.endpoint.chat import Answer, ChatRequest, read_answer
+from data.curation.endpoint.connections import connections
 from data.curation.endpoint.pace import Pace
 from data.curation.endpoint.problems import EndpointFailedError, RequestRefusedError, TryAgainError
+from data.curation.endpoint.responses import MAX_ANSWER_BYTES, read_body, retry_after, transport_problem
 from data.curation.endpoint.traffic import Traffic
 from data.errors import AerieError
 from data.settings.endpoint import EndpointSettings
@@ -26,8 +25,6 @@ from data.settings.endpoint import EndpointSettings
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 REFUSED = frozenset({400, 413, 415, 422})
 CONNECT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 4 << 20
-CHUNK_BYTES = 1 << 16
 SHORTEST_KEY = 8  # a shorter one is no secret, and to blank it out of answers would garble them
 SNIPPET_CHARS = 200
 
@@ -53,9 +50,7 @@ class EndpointClient:
     def __init__(self, settings: EndpointSettings, pace: Pace, traffic: Traffic, stop: threading.Event) -> None:
         self.settings, self.pace, self.traffic, self._stop = settings, pace, traffic, stop
         self._key = api_key(settings)
-        # A slim container has no certificates of its own.
-        authorities = os.environ.get("SSL_CERT_FILE") or certifi.where()
-        self._http = urllib3.PoolManager(maxsize=settings.concurrency, retries=False, ca_certs=authorities)
+        self._http = connections(settings.url, settings.concurrency)
 
     def complete(self, request: ChatRequest) -> Answer:
         """The endpoint's answer.
@@ -121,9 +116,9 @@ class EndpointClient:
                 redirect=False,  # another host must not see the key
                 preload_content=False,
             )
-            payload = _read(response, deadline)
+            payload = read_body(response, deadline)
         except urllib3.exceptions.HTTPError as error:
-            raise _transport_problem(error) from None
+            raise transport_problem(error) from None
         if response.status != 200:
             raise self._problem(response, payload)
         return self._parse(payload, asked)
@@ -152,7 +147,7 @@ class EndpointClient:
         """What a status other than 200 means."""
         settings, status = self.settings, response.status
         if status in BUSY:
-            return TryAgainError(f"status {status}", retry_after=_retry_after(response.headers.get("Retry-After")))
+            return TryAgainError(f"status {status}", retry_after=retry_after(response.headers.get("Retry-After")))
         if status in REFUSED:
             words = " ".join(self._blanked(payload.decode(errors="replace")).split())
             return RequestRefusedError(f"status {status}: {words[:SNIPPET_CHARS]}")
@@ -172,44 +167,3 @@ class EndpointClient:
     def _blanked(self, text: str) -> str:
         """A text without the key, should an endpoint repeat it."""
         return text.replace(self._key, "***") if len(self._key) >= SHORTEST_KEY else text
-
-
-def _read(response: Any, deadline: float) -> bytes:
-    """The body, up to the size limit; raises urllib3's errors when it is cut, or too slow as a whole."""
-    parts, size = [], 0
-    try:
-        while part := response.read1(CHUNK_BYTES):  # as it comes, so that the deadline is looked at
-            parts.append(part)
-            size += len(part)
-            if size > MAX_ANSWER_BYTES:
-                break
-            if time.monotonic() > deadline:
-                raise urllib3.exceptions.TimeoutError
-    except BaseException:
-        response.close()
-        raise
-    if size > MAX_ANSWER_BYTES:
-        response.close()
-    response.release_conn()
-    return b"".join(parts)
-
-
-def _transport_problem(error: Exception) -> TryAgainError:
-    if isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-        return TryAgainError("can't be reached")
-    if isinstance(error, urllib3.exceptions.SSLError):
-        return TryAgainError("has no certificate that is trusted here, or speaks no TLS")
-    late = isinstance(error, urllib3.exceptions.TimeoutError)
-    return TryAgainError("timed out" if late else "breaks off", perhaps_paid=True)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header: a number, for some servers with a fraction, or a date."""
-    if not value:
-        return None
-    with suppress(ValueError):
-        return max(float(value), 0.0) if math.isfinite(float(value)) else None
-    try:
-        return float(urllib3.Retry().parse_retry_after(value))
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
