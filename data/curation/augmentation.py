@@ -1,13 +1,19 @@
-"""The augmentation step: a seeded share of the fitting samples gets one more question with a computed answer."""
+"""The augmentation step: extra questions with computed answers, and answers that an endpoint made longer."""
 
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from typing import Any
 
-from data.curation.augmentation_rules import RULES, AddedTurn, tasks_of
+from data.curation.added_turns import AddedTurn, meta_with, tasks_of
+from data.curation.augmentation_rules import RULES, may_fit
 from data.curation.augmentation_rules import VERSION as RULES_VERSION
+from data.curation.endpoint.service import AnswerService
+from data.curation.rewriting.prompts import PROMPT_VERSION
+from data.curation.rewriting.rewriter import Rewriter
+from data.files import join, write_bytes
 from data.ledger import Tally
 from data.progress import tracked
 from data.recipe import load_data_recipe
@@ -16,9 +22,10 @@ from data.schema import Sample, Turn
 from data.settings.augmentation import AugmentationSettings
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples, write_samples
 
-VERSION = 1
+VERSION = 2
 EXAMPLES = 5
 RANKS = 2**64  # seeded_rank gives 64 bits
+TRAFFIC_NAME = "traffic.json"
 
 
 def chosen(seed: int, rule: str, sample_id: str, share: float) -> bool:
@@ -28,24 +35,17 @@ def chosen(seed: int, rule: str, sample_id: str, share: float) -> bool:
 
 def with_turn(sample: Sample, rule: str, added: AddedTurn) -> Sample:
     """The sample with the pair at its end, the pair's task, and where it came from in `meta["augmentation"]`."""
-    tasks = [*tasks_of(sample), added.task]
-    meta = {key: value for key, value in sample.meta.items() if key != "task"}
-    if len(set(tasks)) == 1:
-        meta["task"] = tasks[0]
     provenance = {"rule": rule, "version": RULES_VERSION, "inputs": added.inputs}
     pair = (Turn(role="user", content=added.question), Turn(role="assistant", content=added.answer))
-    return replace(
-        sample,
-        conversations=(*sample.conversations, *pair),
-        meta={**meta, "tasks": tasks, "augmentation": [*sample.meta.get("augmentation", []), provenance]},
-    )
+    meta = meta_with(sample, [*tasks_of(sample), added.task], provenance)
+    return replace(sample, conversations=(*sample.conversations, *pair), meta=meta)
 
 
 class Augmenter:
     """Applies the recipe's rules and keeps what the report shows."""
 
     def __init__(self, settings: AugmentationSettings, seed: int) -> None:
-        self.shares, self.seed = settings.rules, seed
+        self.shares, self.seed = dict(sorted(settings.rules.items())), seed
         self.report: dict[str, dict[str, Any]] = {
             rule: {"fitting": 0, "augmented": 0, "examples": []} for rule in sorted(settings.rules)
         }
@@ -53,7 +53,9 @@ class Augmenter:
     def __call__(self, sample: Sample) -> Sample:
         """The sample with the turns of every rule that fits and whose share it is in."""
         original = sample
-        for rule, share in sorted(self.shares.items()):
+        for rule, share in self.shares.items():
+            if not may_fit(rule, original):
+                continue
             entry = self.report[rule]
             # Rules look at the original: what one adds is no fact for the next.
             added = RULES[rule](original, random.Random(seeded_rank(self.seed, "turn", rule, original.sample_id)))
@@ -85,16 +87,20 @@ def ending(sample: Sample, turns: int) -> str:
 
 
 def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out_uri: str) -> Manifest:
-    """Add rule-made turns; every row stays, ids too.
+    """Add rule-made turns, and rewrite answers through the recipe's endpoint; every row stays, ids too.
 
-    Attachment `report` (JSON): per rule `fitting`, `augmented` and `examples` before and after.
+    Attachment `report` (JSON): `rules` (fitting, augmented, examples of each), `rewrites` (counts and examples of
+    `cot` and `long_answer`, or that they were skipped without an endpoint) and `endpoint` (tokens and cost of the
+    answers that the output rests on). What went over the wire in this execution stands beside, in `traffic.json`: it
+    is no part of the manifest, since a second run finds its answers in the cache. Raises `AerieError` when the
+    endpoint fails and the recipe doesn't say `on_failure: skip`; run again, the step pays for nothing twice.
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     selection, settings = read_manifest(selection_uri), recipe.data.augmentation
     mark = fingerprint(
         step="augmentation",
-        version=[VERSION, RULES_VERSION],
-        settings=settings.model_dump(),
+        version=[VERSION, RULES_VERSION, PROMPT_VERSION],
+        settings=settings.identity(),
         seed=recipe.seed,
         rows_per_shard=recipe.data.rows_per_shard,
         inputs=[selection.sha256()],
@@ -105,14 +111,14 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
     for count in selection.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
     augment = Augmenter(settings, recipe.seed)
-
-    def rows() -> Iterator[Sample]:
-        for sample in tracked(read_samples(selection_uri, selection), "augmentation", selection.rows):
-            tally.take(sample.source)
-            yield augment(sample)
-            tally.keep(sample.source)
-
-    shards = write_samples(out_uri, rows(), recipe.data.rows_per_shard)
+    with _service(settings) or nullcontext() as service:
+        rewrite = Rewriter(settings=settings, seed=recipe.seed, service=service)
+        samples = _counted(tracked(read_samples(selection_uri, selection), "augmentation", selection.rows), tally)
+        rows = rewrite((sample, augment(sample)) for sample in samples)
+        shards = write_samples(out_uri, _kept(rows, tally), recipe.data.rows_per_shard)
+    report = {"rules": augment.report, "rewrites": rewrite.document(), "endpoint": _endpoint_report(service)}
+    if service is not None:
+        write_bytes(join(out_uri, TRAFFIC_NAME), json.dumps(service.traffic.document(), indent=1).encode())
     return commit(
         out_uri,
         Manifest(
@@ -123,6 +129,38 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
             shards=shards,
             counts=tally.counts(),
             lineage={"selection": selection.sha256()},
-            attachments={"report": attach(out_uri, "report.json", json.dumps(augment.report, indent=1).encode())},
+            attachments={"report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode())},
         ),
     )
+
+
+def _service(settings: AugmentationSettings) -> AnswerService | None:
+    """The endpoint, when the recipe names one and something to ask it."""
+    wanted = settings.cot is not None or settings.long_answer is not None
+    return AnswerService(settings.endpoint) if settings.endpoint is not None and wanted else None
+
+
+def _endpoint_report(service: AnswerService | None) -> dict[str, Any] | None:
+    if service is None:
+        return None
+    settings = service.settings
+    return {
+        "host": settings.host,
+        "model": settings.model,
+        "max_cost": settings.max_cost,
+        "stopped": service.stopped,
+        "failure": service.failure,
+        **asdict(service.totals),
+    }
+
+
+def _counted(samples: Iterable[Sample], tally: Tally) -> Iterator[Sample]:
+    for sample in samples:
+        tally.take(sample.source)
+        yield sample
+
+
+def _kept(samples: Iterable[Sample], tally: Tally) -> Iterator[Sample]:
+    for sample in samples:
+        tally.keep(sample.source)
+        yield sample

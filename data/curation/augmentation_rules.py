@@ -1,76 +1,19 @@
-"""Rules that add one question with a computed answer to a sample; each reads facts that the adapter left in `meta`."""
+"""Rules that add one question with a computed answer to a sample.
+
+Each reads facts that the adapter left in `meta` (`augmentation_facts` describes them all) or the conversation's own
+answers, and gives None where they don't fit.
+"""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from itertools import combinations
-from typing import Any
 
+from data.curation import augmentation_charts, augmentation_objects, augmentation_tables
+from data.curation.added_turns import AddedTurn, tasks_of
 from data.schema import Sample
 
+__all__ = ["RULES", "VERSION", "AddedTurn", "tasks_of"]
+
 VERSION = 1  # stands in the provenance of every added turn; raise it when a rule changes its questions or answers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddedTurn:
-    """One question with its answer. `inputs` are the facts that the answer was computed from (JSON values)."""
-
-    question: str
-    answer: str
-    task: str
-    inputs: dict[str, Any]
-
-
-def tasks_of(sample: Sample) -> list[str]:
-    """The task of each question-answer pair in order."""
-    pairs = sum(turn.role == "assistant" for turn in sample.conversations)
-    return [str(task) for task in sample.meta.get("tasks") or [sample.meta.get("task", "open")] * pairs]
-
-
-def chart_compare(sample: Sample, rng: random.Random) -> AddedTurn | None:
-    """Which of two shown values is higher or lower. The two must differ as printed, and so must their labels."""
-    chart = sample.meta.get("chart")
-    points = _points(chart) if isinstance(chart, dict) else []
-    distinct = [
-        (one, other) for one, other in combinations(points, 2) if one[1] != other[1] and _plain(one) != _plain(other)
-    ]
-    if not distinct or not isinstance(chart, dict):
-        return None
-    pair = list(rng.choice(distinct))
-    rng.shuffle(pair)  # the answer stands first and last equally often
-    direction = rng.choice(("higher", "lower"))
-    answer = (max if direction == "higher" else min)(pair, key=lambda point: point[1])[0]
-    return AddedTurn(
-        question=f"Which {chart['x']} has the {direction} {chart['y']}, {pair[0][0]} or {pair[1][0]}?",
-        answer=answer,
-        task="compare",
-        inputs={"direction": direction, "values": {label: str(value) for label, value in pair}},
-    )
-
-
-def _points(chart: dict[str, Any]) -> list[tuple[str, Decimal]]:
-    """(label, value) of each mark; none when the facts are not whole or a value is not a number."""
-    labels, values = chart.get("labels"), chart.get("values")
-    if not isinstance(labels, list | tuple) or not isinstance(values, list | tuple) or len(labels) != len(values):
-        return []
-    if not chart.get("x") or not chart.get("y") or not all(str(label).strip() for label in labels):
-        return []
-    try:
-        numbers = [Decimal(str(value).replace(",", "")) for value in values]
-    except InvalidOperation:
-        return []
-    # A label that two marks share names neither of them.
-    plain = [_plain((str(label), Decimal(0))) for label in labels]
-    return [
-        (str(label), number)
-        for label, number, text in zip(labels, numbers, plain, strict=True)
-        if number.is_finite() and plain.count(text) == 1
-    ]
-
-
-def _plain(point: tuple[str, Decimal]) -> str:
-    return " ".join(point[0].casefold().split())
 
 
 def digit_parity(sample: Sample, rng: random.Random) -> AddedTurn | None:
@@ -114,8 +57,44 @@ def describe_shape(sample: Sample, rng: random.Random) -> AddedTurn | None:
 
 Rule = Callable[[Sample, random.Random], AddedTurn | None]
 RULES: dict[str, Rule] = {
-    "chart_compare": chart_compare,
-    "describe_shape": describe_shape,
-    "digit_parity": digit_parity,
-    "ocr_count_words": ocr_count_words,
+    rule.__name__: rule
+    for rule in (
+        augmentation_charts.chart_average,
+        augmentation_charts.chart_compare,
+        augmentation_charts.chart_count_above,
+        augmentation_charts.chart_difference,
+        augmentation_charts.chart_max,
+        augmentation_charts.chart_min,
+        augmentation_charts.chart_sum,
+        augmentation_charts.chart_trend,
+        augmentation_objects.count_compare,
+        augmentation_objects.count_difference,
+        augmentation_objects.count_objects,
+        augmentation_objects.region_box,
+        augmentation_objects.region_horizontal,
+        augmentation_objects.region_name,
+        augmentation_objects.region_size,
+        augmentation_objects.region_vertical,
+        augmentation_tables.table_average,
+        augmentation_tables.table_cell,
+        augmentation_tables.table_count_above,
+        augmentation_tables.table_difference,
+        augmentation_tables.table_max,
+        augmentation_tables.table_min,
+        augmentation_tables.table_row_sum,
+        augmentation_tables.table_sum,
+        describe_shape,
+        digit_parity,
+        ocr_count_words,
+    )
 }
+# Where none of these stands in `meta`, a rule of that name can't fit: most samples are passed over at little cost.
+_FACTS = {"chart": ("chart",), "table": ("table",), "region": ("boxes",), "count": ("objects", "boxes")}
+NEEDS: dict[str, tuple[str, ...]] = {
+    name: _FACTS[name.partition("_")[0]] for name in RULES if name.partition("_")[0] in _FACTS
+}
+
+
+def may_fit(rule: str, sample: Sample) -> bool:
+    """False when a sample lacks the facts that a rule computes from."""
+    return rule not in NEEDS or any(key in sample.meta for key in NEEDS[rule])

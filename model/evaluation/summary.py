@@ -13,12 +13,13 @@ from model.evaluation.curves import read_curves
 from model.evaluation.flow import run_flow
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.artifacts import artifacts_section
+from model.evaluation.sections.augmentation import augmentation_section
 from model.evaluation.sections.examples import examples_section
 from model.evaluation.sections.filtering import filtering_section
 from model.evaluation.sections.ledger import ledger_section
 from model.evaluation.sections.overview import overview_section
 from model.evaluation.sections.packing import packing_section
-from model.evaluation.sections.rewriting import augmentation_section, formatting_section
+from model.evaluation.sections.rewriting import formatting_section
 from model.evaluation.sections.scoreboard import evaluation_section, scoreboard
 from model.evaluation.sections.selection import selection_section
 from model.evaluation.sections.similarity import similarity_section

@@ -49,7 +49,7 @@ def draw_turns(
 ) -> tuple[int, ...]:
     """The pairs that an epoch shows of a conversation: all in order, or at most `draw` of them in random order.
 
-    The last `added` pairs were made by augmentation rules: a draw shows them always and first, since a rule that is
+    The last `added` pairs were made by augmentation: a draw shows them always and first, since a pair that is
     drawn away now and then would not have the share that the recipe gives it.
     """
     if draw is None:
@@ -81,7 +81,7 @@ def uses_of(
         turns = draw_turns(
             pairs,
             settings.turns_per_sample,
-            added=len(sample.meta.get("augmentation", [])),
+            added=sum(entry.get("mode") != "replace" for entry in sample.meta.get("augmentation", [])),
             seed=seed,
             stage=stage,
             epoch=epoch,

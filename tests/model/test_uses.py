@@ -1,5 +1,7 @@
 """What an epoch shows of a sample, and where."""
 
+from dataclasses import replace
+
 import pytest
 
 from data.schema import Turn, make_sample
@@ -59,6 +61,17 @@ def test_a_sample_has_one_use_an_epoch(tokenizer):
     assert len(uses) == 3
     assert len({use.turns for use in uses}) > 1
     assert {(use.shard, use.row, len(use.turns)) for use in uses} == {(2, 9, 2)}
+
+
+def test_a_draw_shows_added_pairs_first_and_replaced_ones_like_any_other(tokenizer):
+    """An entry of `augmentation` whose mode is `replace` added no pair."""
+    common = {"tokenizer": tokenizer, "model": ModelSettings(), "stage": "stage_2", "seed": 7}
+    settings = stage(epochs=8, turns_per_sample=1)
+    for entries, always in (([{"rule": "r"}], True), ([{"kind": "cot", "mode": "add_turn"}], True), ([], False)):
+        entries = [*entries, {"kind": "cot", "mode": "replace"}]
+        sample = replace(talk(5), meta={"augmentation": entries})
+        drawn = {use.turns for use in uses_of(sample, (0, 0), settings=settings, **common)}
+        assert (drawn == {(4,)}) == always
 
 
 @pytest.mark.parametrize(("settings", "reason"), [(stage(capacity=64), "too_long")])

@@ -1,45 +1,11 @@
-"""Augmentation and formatting: what was added or rewritten, before and after."""
+"""Formatting: what was rewritten, before and after."""
 
 from typing import Any
 
 from data.reporting.html import Section, Table, Text
 from model.evaluation.run_folder import RunFolder
 
-SHOWN_PER_RULE, SHOWN_PER_KIND, SNIPPET_CHARS = 3, 2, 500
-
-
-def augmentation_section(run: RunFolder) -> Section:
-    """Rules, how many samples they fit, how many they extended, and examples."""
-    report = run.document("augmentation")
-    rules: dict[str, dict[str, Any]] = report.get("rules", report)
-    shares = {str(name): share for name, share in run.recipe.data.augmentation.rules.items()}
-    added = sum(entry["augmented"] for entry in rules.values())
-    return Section(
-        title="Augmentation",
-        blocks=(
-            Text(
-                f"{added:,} turns were added, their answers computed by rule from the source's own data. Each rule "
-                "extends a seeded share of the samples that it fits."
-            ),
-            Table(
-                headers=("Rule", "Share", "Samples it fits", "Samples extended"),
-                rows=tuple(
-                    (name, f"{shares[name]:g}", f"{e['fitting']:,}", f"{e['augmented']:,}") for name, e in rules.items()
-                ),
-                empty="The recipe names no rules.",
-            ),
-            Table(
-                caption="Examples",
-                headers=("Rule", "Source", "Before", "After"),
-                rows=tuple(
-                    (name, example["source"], short(example["before"]), short(example["after"]))
-                    for name, entry in rules.items()
-                    for example in entry.get("examples", [])[:SHOWN_PER_RULE]
-                ),
-                empty="Nothing was added.",
-            ),
-        ),
-    )
+SHOWN_PER_KIND, SNIPPET_CHARS = 2, 500
 
 
 def formatting_section(run: RunFolder) -> Section:

@@ -1,0 +1,1 @@
+"""Answers from an OpenAI-compatible endpoint: paced, retried, paid once, within a cost cap."""
