@@ -57,6 +57,7 @@ def test_the_same_as_row_by_row_in_blocks_of_any_size(seed, rows, block):
             images[row], texts[row] = images[original], texts[original]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data.curation.duplicates.BLOCK", block)
+        patch.setattr("data.curation.duplicates.KEPT_BLOCK", block + 1)
         duplicates = find_duplicates(images, texts, unseen, contents, 0.4)
     assert pairs(duplicates) == reference(images, texts, unseen, contents, 0.4)
     removed = {item.row for item in duplicates}

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.curation.embedding import Cache, Embedder, chunks, embed_samples
+from data.curation.embedder import Cache, Embedder
+from data.curation.embedding import chunks, embed_samples
 from data.curation.encoder_parts import normalised
 from data.curation.encoders import image_encoder, text_encoder
 from data.curation.vectors import read_embeddings
@@ -103,7 +104,7 @@ def test_each_distinct_input_is_encoded_once_across_chunks(encoders, monkeypatch
 
 
 def test_a_full_cache_forgets_and_still_answers(monkeypatch):
-    monkeypatch.setattr("data.curation.embedding.CACHE_ENTRIES", 2)
+    monkeypatch.setattr("data.curation.embedder.CACHE_ENTRIES", 2)
     asked = []
     cache = Cache(lambda keys: [asked.append(key) or key.upper() for key in keys])
     assert cache.fill("abca") == {"a": "A", "b": "B", "c": "C"}
