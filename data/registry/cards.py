@@ -12,7 +12,7 @@ from data.schema import CATEGORIES
 from data.settings.base import Strict, validated
 
 BUILTIN_CARDS = Path(__file__).parent / "cards"
-URI_SCHEMES = ("pypi://", "file://")
+URI_SCHEMES = ("pypi://", "file://", "hf://datasets/", "https://", "s3://")
 
 
 class SourceCard(Strict):
@@ -21,6 +21,7 @@ class SourceCard(Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="the name that recipes and the ledger use")
     uri: str = Field(description="pypi://package[@version] or file:///folder/data.jsonl")
     version: str = Field(min_length=1, description="version of the data")
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{7,40}$", description="commit of a Git-like place")
     licence: str = Field(min_length=2, description="SPDX identifier where one exists, and of what")
     category: str = Field(description="one of the paper's nine categories")
     adapter: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="module in data/registry/adapters/")

@@ -30,7 +30,7 @@ def test_builtin_cards_are_complete_and_their_adapters_fit():
         ({"licence": None}, "licence: Field required"),
         ({"license": "MIT"}, "license: .*unknown key"),
         ({"category": "poetry"}, "unknown category 'poetry'"),
-        ({"uri": "https://example.org/x"}, "uri must start with"),
+        ({"uri": "ftp://example.org/x"}, "uri must start with"),
         ({"description": None}, "description: Field required"),
     ],
 )
