@@ -101,3 +101,24 @@ def conversation(
         conversations=turns,
         meta={"key": clean(key, "the key"), "task": clean(task, "the task"), "tasks": [task] * pairs, **meta},
     )
+
+
+def choice_pair(question: str, choices: Sequence[str], answer: str | int, hint: str = "") -> tuple[str, str]:
+    """A multiple-choice question with its options as lettered lines, and the letter of the answer.
+
+    The answer is a letter, an index from 0, or one of the options' texts; anything else raises `BadRowError`.
+    """
+    letters = [chr(ord("A") + index) for index in range(len(choices))]
+    texts = [choice.strip() for choice in choices]
+    if not 2 <= len(choices) <= 26:
+        raise BadRowError("invalid_row", f"{len(choices)} options, 2 to 26 are needed")
+    if isinstance(answer, int):
+        letter = letters[answer] if 0 <= answer < len(letters) else ""
+    elif answer.strip().upper().strip("().") in letters:
+        letter = answer.strip().upper().strip("().")
+    else:
+        letter = letters[texts.index(answer.strip())] if texts.count(answer.strip()) == 1 else ""
+    if not letter:
+        raise BadRowError("answer_not_an_option", f"answer {answer!r}, options {letters}")
+    lines = [f"{name}. {text}" for name, text in zip(letters, texts, strict=True)]
+    return "\n".join([*([hint.strip()] if hint.strip() else []), question.strip(), *lines]), letter
