@@ -176,7 +176,7 @@ class WebPlace:
             return self.pinned
         if name not in self._tags:
             response = self._ask("HEAD", self._address(name))
-            response.release_conn()
+            response.close()
             tag, size = response.headers.get("ETag", ""), response.headers.get("Content-Length", "")
             # A weak tag names a meaning, not bytes.
             exact = tag and not tag.startswith("W/")
@@ -230,7 +230,7 @@ class WebPlace:
             target = response.get_redirect_location()
             if not target:
                 return self._accepted(address, response)
-            response.release_conn()
+            response.close()
             following = urljoin(address, target)
             if urlsplit(address).scheme == "https" and urlsplit(following).scheme != "https":
                 raise AerieError(f"{address} sends us on to {urlsplit(following).scheme}, unencrypted; correct `uri`")
@@ -240,7 +240,7 @@ class WebPlace:
     def _accepted(self, address: str, response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         if response.status == 200:
             return response
-        response.release_conn()
+        response.close()
         if response.status in {404, 410}:
             raise BadRowError("missing_file", f"{address} answers {response.status}")
         raise unreachable(address, f"it answers {response.status}")
