@@ -4,11 +4,16 @@ import hashlib
 import io
 import warnings
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - a plugin registers on import
 
 from data.schema import ImageRef
 
 MAX_PIXELS = 64_000_000  # 8000 x 8000: far above any training image, far below a decompression bomb
+MAX_BYTES = 64 << 20  # a 64-megapixel photo as JPEG takes 30 MiB; what is larger is a scan or an attack
+# By content, never by the name's extension. Others are left out for a reason: EPS and PDF run an interpreter, the rare
+# ones have rarely been attacked and so rarely been mended.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+ANIMATED = ("GIF", "PNG", "WEBP", "TIFF")  # MPO's further pictures are previews of the first
 
 
 class ImageProblemError(Exception):
@@ -21,9 +26,11 @@ class ImageProblemError(Exception):
 
 def _open(payload: bytes, max_pixels: int) -> Image.Image:
     """The opened header; the size is checked before a single pixel is decoded."""
+    if len(payload) > MAX_BYTES:
+        raise ImageProblemError("image_too_large", f"{len(payload)} bytes exceed {MAX_BYTES} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-        image = Image.open(io.BytesIO(payload))
+        image = Image.open(io.BytesIO(payload), formats=FORMATS)
     if image.width * image.height > max_pixels:
         raise ImageProblemError("image_too_large", f"{image.width}x{image.height} px exceeds {max_pixels} pixels")
     return image
@@ -71,6 +78,18 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def image_ref(payload: bytes, path: str) -> ImageRef:
-    """A reference with the size that the header declares; raises `ImageProblemError`."""
-    width, height = image_size(payload)
-    return ImageRef(bytes=payload, path=path, width=width, height=height)
+    """A reference with the size that the header declares, for a picture of one frame.
+
+    Raises `ImageProblemError`: `corrupt_image`, `image_too_large` or `animated_image`. The pixels are decoded once,
+    when the canonical table is validated: only there a truncated file is found.
+    """
+    try:
+        image = _open(payload, MAX_PIXELS)
+        if image.format in ANIMATED and getattr(image, "is_animated", False):
+            raise ImageProblemError("animated_image", f"{image.format} with several frames: which one is meant?")
+        size = image.size
+    except ImageProblemError:
+        raise
+    except Exception as error:
+        raise _corrupt(error) from error
+    return ImageRef(bytes=payload, path=path, width=size[0], height=size[1])
