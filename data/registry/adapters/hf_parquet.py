@@ -31,7 +31,7 @@ from data.registry.raw.places import files_identity, local_path, place_of
 from data.registry.raw.problems import BadRowError
 from data.registry.raw.text import parse_json
 from data.registry.rows import RawRow, options
-from data.registry.turns import choice_pair, conversation, pair_turns, parse_turns, with_images
+from data.registry.turns import choice_pair, conversation, pair_turns, parse_turns, user_and_assistant, with_images
 from data.schema import ImageRef, Sample, Turn
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
@@ -168,7 +168,7 @@ def _image(cell: Any, found: Pictures, name: str) -> ImageRef:
 
 def _turns(settings: ParquetOptions, row: dict[str, Any]) -> tuple[Turn, ...]:
     if row.get("texts") is not None:
-        return pair_turns([_texts(entry) for entry in _listed(row["texts"])])
+        return pair_turns([user_and_assistant(entry) for entry in _listed(row["texts"])])
     for name in TEXT_COLUMNS[1:]:
         if row.get(name) is not None:
             value = row[name]
@@ -184,14 +184,6 @@ def _turns(settings: ParquetOptions, row: dict[str, Any]) -> tuple[Turn, ...]:
         choices = [str(choice) for choice in _listed(cell.get("text") if isinstance(cell, dict) else cell)]
         question, answer = choice_pair(question, choices, answer if isinstance(answer, int) else str(answer))
     return pair_turns([(question, str(answer))])
-
-
-def _texts(entry: Any) -> tuple[str, str]:
-    entry = entry if isinstance(entry, dict) else {}
-    question, answer = entry.get("user"), entry.get("assistant")
-    if not isinstance(question, str) or not isinstance(answer, str):
-        raise BadRowError("invalid_row", f"`texts` needs user and assistant, found {entry}")
-    return question, answer
 
 
 def _listed(value: Any) -> list[Any]:

@@ -49,9 +49,15 @@ class Inflating:
         return payload
 
 
+def is_gzip(path: Path) -> bool:
+    """By content: names lie. A file that only calls itself .gz is opened as one too, and found broken."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b" or path.suffix in {".gz", ".tgz"}
+
+
 def open_raw(path: Path) -> BinaryIO:
-    """A file for reading; one that ends in .gz is unpacked under `Inflating`."""
-    if path.suffix in {".gz", ".tgz"}:
+    """A file for reading; gzip is unpacked under `Inflating`."""
+    if is_gzip(path):
         return Inflating(gzip.open(path, "rb"), path.stat().st_size)  # type: ignore[arg-type, return-value]
     return path.open("rb")
 
