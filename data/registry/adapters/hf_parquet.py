@@ -49,7 +49,7 @@ class ParquetOptions(Strict):
     choices: str | None = Field(default=None, description="column with a list of options; the answer is one of them")
     id: str | None = Field(default=None, description="column that names a row once in the whole source")
     task: str = Field(default="open", min_length=1, description="the task of all pairs")
-    keep: tuple[str, ...] = Field(default=(), description="plain columns that go into `meta` as they are")
+    keep: tuple[str, ...] = Field(default=(), description="plain columns that go into `meta.columns`")
     images: str | None = Field(default=None, description="folder or .zip of pictures that cells only name")
     heldout_files: str | None = Field(default=None, description="pattern of file names, as *test-*.parquet")
     heldout_one_in: int | None = Field(default=None, ge=2, description="held-out share, by the card's split_key")
@@ -153,7 +153,7 @@ def _sample(
         json.dumps(kept, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadRowError("invalid_row", f"a column of `keep` holds no plain value: {error}") from None
-    return conversation(card, key, turns, images, settings.task, **kept)
+    return conversation(card, key, turns, images, settings.task, **({"columns": kept} if kept else {}))
 
 
 def _image(cell: Any, found: Pictures, name: str) -> ImageRef:
