@@ -31,3 +31,8 @@ TRANSCRIBE = (
 def pick(wordings: tuple[str, ...], seed: int, *key: object) -> str:
     """One of the wordings, by seed and key alone: independent of what was drawn before."""
     return wordings[seeded_rank(seed, "wording", *key) % len(wordings)]
+
+
+def label_wordings(kind: str | None) -> tuple[str, ...]:
+    """Questions for a label, by what labels are where that is known."""
+    return LABEL if kind is None else tuple(wording.replace("{kind}", kind) for wording in LABEL_OF_KIND)
