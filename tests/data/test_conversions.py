@@ -162,9 +162,17 @@ def test_doubtful_questions_about_tables_are_not_asked():
 
 @pytest.mark.parametrize(
     "table",
-    ["x", [], {"columns": ["a"], "rows": [[1]]}, {"columns": ["a", "b"], "rows": [[1]]}, {"columns": ["a", "a"], "rows": [[1, 2]]},
-     {"columns": ["a", "b"], "rows": [[1, {}]]}, {"columns": ["a", "b"], "rows": [["x", "y"]] * 6000}, [{"a": 1, "b": True}]],
-)  # fmt: skip
+    [
+        "x",
+        [],
+        {"columns": ["a"], "rows": [[1]]},
+        {"columns": ["a", "b"], "rows": [[1]]},
+        {"columns": ["a", "a"], "rows": [[1, 2]]},
+        {"columns": ["a", "b"], "rows": [[1, {}]]},
+        {"columns": ["a", "b"], "rows": [["x", "y"]] * 6000},
+        [{"a": 1, "b": True}],
+    ],
+)
 def test_tables_that_are_none(table):
     with pytest.raises(BadRowError):
         tables({"table": table}, ASKING)
