@@ -58,6 +58,12 @@ def test_the_commonest_answer_options_and_plain_arrays(folder):
     assert texts(samples(card(folder, part, choices="options"))) == [["q1?\nA. cat\nB. dog", "B"]]
 
 
+def test_without_parts_every_file_is_one(folder):
+    write(folder, "one.json", questions=[question(1, answer="a")])
+    write(folder, "two.json", questions=[question(1, answer="b")])
+    assert texts(samples(card(folder))) == [["q1?", "a"], ["q1?", "b"]]
+
+
 def test_coco_captions_joined_by_image(folder):
     images = [{"id": 7, "file_name": "COCO_000001.png"}, {"id": 8, "file_name": "../../x.png"}]
     captions = [{"id": 1, "image_id": 7, "caption": "A cat. "}, {"id": 2, "image_id": 7, "caption": "Still a cat."}]

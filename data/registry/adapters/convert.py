@@ -21,7 +21,7 @@ from pydantic import Field
 from data.registry.cards import SourceCard
 from data.registry.conversions import VERSION, Asking, BoxFormat, Pair, boxes, captions, labels, landmarks
 from data.registry.conversions_tables import markdown, tables
-from data.registry.documents import document_candidates, documents_identity, image_names, row_key
+from data.registry.documents import SUFFIXES, document_candidates, documents_identity, image_names, row_key
 from data.registry.drawing import draw
 from data.registry.raw.pictures import Pictures, picture, pictures
 from data.registry.raw.places import place_of
@@ -31,6 +31,8 @@ from data.registry.rows import RawRow, options, question_sample
 from data.schema import Sample
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
+
+__all__ = ["SUFFIXES", "identity", "read"]
 
 Rule = Literal["labels", "captions", "boxes", "landmarks", "tables"]
 RULES: dict[Rule, Callable[[dict[str, Any], Asking], list[Pair]]] = {

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from data.registry.cards import SourceCard
-from data.registry.documents import document_candidates, documents_identity, image_names, row_key
+from data.registry.documents import SUFFIXES, document_candidates, documents_identity, image_names, row_key
 from data.registry.drawing import draw
 from data.registry.raw.pictures import Pictures, picture, pictures
 from data.registry.raw.places import place_of
@@ -24,6 +24,8 @@ from data.registry.turns import conversation, marked_images, parse_turns, with_i
 from data.schema import Sample
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
+
+__all__ = ["SUFFIXES", "identity", "read"]
 
 
 class LlavaOptions(Strict):

@@ -34,6 +34,7 @@ from data.schema import Sample
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
 
+SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 ANSWERS = ("multiple_choice_answer", "answer", "answers")
 IMAGE_ID = re.compile(r"\{image_id(?::0?(\d{1,2}))?\}")
 
@@ -53,7 +54,7 @@ class Part(Strict):
 class VqaOptions(Strict):
     """Which files are read."""
 
-    parts: tuple[Part, ...] = Field(min_length=1)
+    parts: tuple[Part, ...] = Field(default=(), description="else every JSON file is a part of its own")
     choices: str | None = Field(default=None, description="field with the list of options; the answer is one of them")
     task: str | None = Field(default=None, min_length=1, description="task of all pairs; else open or caption")
     heldout_one_in: int | None = Field(default=None, ge=2, description="held-out share, by the card's split_key")
@@ -62,8 +63,9 @@ class VqaOptions(Strict):
 def identity(card: SourceCard) -> str:
     """Hash of the JSON files and zips. Loose pictures are not in it: raise the card's `version` with them."""
     settings, place = options(VqaOptions, card), place_of(card)
-    names = {name for part in settings.parts for name in (part.file, part.annotations, part.image_names) if name}
-    names |= {part.images for part in settings.parts if part.images and part.images.endswith(".zip")}
+    parts = _parts(settings, place)
+    names = {name for part in parts for name in (part.file, part.annotations, part.image_names) if name}
+    names |= {part.images for part in parts if part.images and part.images.endswith(".zip")}
     for name in sorted(names):
         local_path(place, name)
     return files_identity(place, sorted(names))
@@ -72,10 +74,14 @@ def identity(card: SourceCard) -> str:
 def read(card: SourceCard, use: SourceUse, seed: int) -> Iterator[RawRow]:
     """A row for each row of each part's file, and one for each annotation that can't be read."""
     settings, place = options(VqaOptions, card), place_of(card)
-    parts = [_Part(place, part) for part in settings.parts]
+    parts = [_Part(place, part) for part in _parts(settings, place)]
     return draw(
         card, use, seed, lambda: (candidate for part in parts for candidate in _candidates(card, settings, seed, part))
     )
+
+
+def _parts(settings: VqaOptions, place: Place) -> tuple[Part, ...]:
+    return settings.parts or tuple(Part(file=name) for name in place.names(SUFFIXES))
 
 
 class _Part:
