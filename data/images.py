@@ -30,7 +30,10 @@ def _open(payload: bytes, max_pixels: int) -> Image.Image:
         raise ImageProblemError("image_too_large", f"{len(payload)} bytes exceed {MAX_BYTES} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-        image = Image.open(io.BytesIO(payload), formats=FORMATS)
+        try:
+            image = Image.open(io.BytesIO(payload), formats=FORMATS)
+        except Image.DecompressionBombError as error:  # Pillow's own limit, which lies above ours
+            raise ImageProblemError("image_too_large", str(error)) from None
     if image.width * image.height > max_pixels:
         raise ImageProblemError("image_too_large", f"{image.width}x{image.height} px exceeds {max_pixels} pixels")
     return image

@@ -16,8 +16,9 @@ from data.progress import Progress
 from data.recipe import load_data_recipe
 from data.registry.cards import SourceCard, recipe_card
 from data.registry.rows import Adapter, RawRow, Rejected
-from data.schema import Sample, samples_to_table
-from data.storage import Manifest, ShardWriter, attach, commit, committed, fingerprint
+from data.registry.side_files import SideFile
+from data.schema import SAMPLE_SCHEMA, Sample, samples_to_table
+from data.storage import Manifest, ShardWriter, commit, committed, fingerprint
 
 VERSION = 1
 BATCH_ROWS = 256
@@ -77,8 +78,13 @@ def source_samples(recipe_uri: str, recipe_sha256: str, source: str, out_uri: st
         return done
     tally = Tally("sourcing")
     writer = ShardWriter(out_uri, rows_per_shard=recipe.data.rows_per_shard)
-    heldout, rejected = _sort_rows(source, adapter.read(card, use, recipe.seed), tally, writer)
-    shards = writer.close()
+    with SideFile[Sample](SAMPLE_SCHEMA, samples_to_table) as heldout, _quarantine(source) as quarantine:
+        _sort_rows(source, adapter.read(card, use, recipe.seed), tally, writer, heldout, quarantine)
+        shards = writer.close()
+        attachments = {
+            "heldout": heldout.attach(out_uri, "heldout.parquet"),
+            "quarantine": quarantine.attach(out_uri, "quarantine.parquet"),
+        }
     return commit(
         out_uri,
         Manifest(
@@ -89,22 +95,24 @@ def source_samples(recipe_uri: str, recipe_sha256: str, source: str, out_uri: st
             shards=shards,
             counts=tally.counts(),
             lineage={card.uri: identity},
-            attachments={
-                "heldout": attach(out_uri, "heldout.parquet", parquet_bytes(samples_to_table(heldout))),
-                "quarantine": attach(
-                    out_uri, "quarantine.parquet", parquet_bytes(quarantine_table((source, row) for row in rejected))
-                ),
-            },
+            attachments=attachments,
         ),
     )
 
 
+def _quarantine(source: str) -> SideFile[Rejected]:
+    return SideFile(QUARANTINE_SCHEMA, lambda rows: quarantine_table((source, row) for row in rows))
+
+
 def _sort_rows(
-    source: str, rows: Iterable[RawRow], tally: Tally, writer: ShardWriter
-) -> tuple[list[Sample], list[Rejected]]:
-    """Training samples go to the writer; the held-out samples and the rejected rows come back."""
-    heldout: list[Sample] = []
-    rejected: list[Rejected] = []
+    source: str,
+    rows: Iterable[RawRow],
+    tally: Tally,
+    writer: ShardWriter,
+    heldout: SideFile[Sample],
+    quarantine: SideFile[Rejected],
+) -> None:
+    """Training samples go to the writer, the others to the side files; none is held longer than its batch."""
     batch: list[Sample] = []
     progress = Progress(f"sourcing {source}", None)
     tally.take(source, 0)  # a source without a single row still has its line in the ledger
@@ -113,11 +121,11 @@ def _sort_rows(
         if row.split == "train":
             tally.take(source)
         if isinstance(row, Rejected):
-            rejected.append(row)
+            quarantine.add(row)
             if row.split == "train":
                 tally.drop(source, row.reason)
         elif row.split == "heldout":
-            heldout.append(row.sample)
+            heldout.add(row.sample)
         else:
             tally.keep(source)
             batch.append(row.sample)
@@ -126,4 +134,3 @@ def _sort_rows(
                 batch = []
     writer.write_samples(batch)
     progress.close()
-    return heldout, rejected

@@ -64,6 +64,32 @@ def pair_turns(pairs: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
+def document_turns(fields: dict[str, Any], question: str, answer: str) -> tuple[Turn, ...] | None:
+    """Turns of a document by the names that its fields commonly have; None when it has no text of these kinds.
+
+    Read is the first of `conversations`, `messages`, `texts` (user, assistant), or the fields `question` and `answer`.
+    """
+    if (turns := fields.get("conversations", fields.get("messages"))) is not None:
+        return parse_turns(turns)
+    if isinstance(texts := fields.get("texts"), list):
+        return pair_turns([user_and_assistant(entry) for entry in texts])
+    if question in fields and answer in fields:
+        asked, answered = fields[question], fields[answer]
+        if not isinstance(asked, str) or not isinstance(answered, str | int | float) or isinstance(answered, bool):
+            raise BadRowError("invalid_row", f"question {asked!r}, answer {answered!r}")
+        return pair_turns([(asked, str(answered))])
+    return None
+
+
+def user_and_assistant(entry: Any) -> tuple[str, str]:
+    """(question, answer) of a `{user, assistant}` object."""
+    entry = entry if isinstance(entry, dict) else {}
+    question, answer = entry.get("user"), entry.get("assistant")
+    if not isinstance(question, str) or not isinstance(answer, str):
+        raise BadRowError("invalid_row", f"`texts` needs user and assistant, found {entry}")
+    return question, answer
+
+
 def with_images(turns: tuple[Turn, ...], count: int) -> tuple[Turn, ...]:
     """Turns that place `count` images at the start of the first question, unless the text places some itself."""
     if not count or any(IMAGE_PLACEHOLDER in turn.content for turn in turns):

@@ -51,7 +51,7 @@ def test_fine_vision_rows(tmp_path):
         "key": "train-00000.parquet:1",
         "task": "chart",
         "tasks": ["chart", "chart"],
-        "relevance": 4,
+        "columns": {"relevance": 4},
     }
 
 

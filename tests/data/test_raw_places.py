@@ -133,6 +133,8 @@ def test_what_the_web_lacks_and_what_it_must_not_do(web):
     with pytest.raises(BadRowError) as caught:
         remote.WebPlace(f"{web.url}/files/rows.jsonl").path("gone.png")
     assert caught.value.reason == "missing_file"
+    with pytest.raises(AerieError, match=r"gone.jsonl answers 404; correct `uri`"):
+        remote.WebPlace(f"{web.url}/files/gone.jsonl").names(())
     with pytest.raises(AerieError, match="more than 5 redirects"):
         remote.WebPlace(f"{web.url}/hop/9/rows.jsonl").path("rows.jsonl")
     web.stop()

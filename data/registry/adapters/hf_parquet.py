@@ -31,7 +31,7 @@ from data.registry.raw.places import files_identity, local_path, place_of
 from data.registry.raw.problems import BadRowError
 from data.registry.raw.text import parse_json
 from data.registry.rows import RawRow, options
-from data.registry.turns import choice_pair, conversation, pair_turns, parse_turns, with_images
+from data.registry.turns import choice_pair, conversation, pair_turns, parse_turns, user_and_assistant, with_images
 from data.schema import ImageRef, Sample, Turn
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
@@ -49,7 +49,7 @@ class ParquetOptions(Strict):
     choices: str | None = Field(default=None, description="column with a list of options; the answer is one of them")
     id: str | None = Field(default=None, description="column that names a row once in the whole source")
     task: str = Field(default="open", min_length=1, description="the task of all pairs")
-    keep: tuple[str, ...] = Field(default=(), description="plain columns that go into `meta` as they are")
+    keep: tuple[str, ...] = Field(default=(), description="plain columns that go into `meta.columns`")
     images: str | None = Field(default=None, description="folder or .zip of pictures that cells only name")
     heldout_files: str | None = Field(default=None, description="pattern of file names, as *test-*.parquet")
     heldout_one_in: int | None = Field(default=None, ge=2, description="held-out share, by the card's split_key")
@@ -153,7 +153,7 @@ def _sample(
         json.dumps(kept, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadRowError("invalid_row", f"a column of `keep` holds no plain value: {error}") from None
-    return conversation(card, key, turns, images, settings.task, **kept)
+    return conversation(card, key, turns, images, settings.task, **({"columns": kept} if kept else {}))
 
 
 def _image(cell: Any, found: Pictures, name: str) -> ImageRef:
@@ -168,7 +168,7 @@ def _image(cell: Any, found: Pictures, name: str) -> ImageRef:
 
 def _turns(settings: ParquetOptions, row: dict[str, Any]) -> tuple[Turn, ...]:
     if row.get("texts") is not None:
-        return pair_turns([_texts(entry) for entry in _listed(row["texts"])])
+        return pair_turns([user_and_assistant(entry) for entry in _listed(row["texts"])])
     for name in TEXT_COLUMNS[1:]:
         if row.get(name) is not None:
             value = row[name]
@@ -184,14 +184,6 @@ def _turns(settings: ParquetOptions, row: dict[str, Any]) -> tuple[Turn, ...]:
         choices = [str(choice) for choice in _listed(cell.get("text") if isinstance(cell, dict) else cell)]
         question, answer = choice_pair(question, choices, answer if isinstance(answer, int) else str(answer))
     return pair_turns([(question, str(answer))])
-
-
-def _texts(entry: Any) -> tuple[str, str]:
-    entry = entry if isinstance(entry, dict) else {}
-    question, answer = entry.get("user"), entry.get("assistant")
-    if not isinstance(question, str) or not isinstance(answer, str):
-        raise BadRowError("invalid_row", f"`texts` needs user and assistant, found {entry}")
-    return question, answer
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,5 +1,5 @@
 """The name under which cards asked for LLaVA JSONL at first; see `llava_json`."""
 
-from data.registry.adapters.llava_json import identity, read
+from data.registry.adapters.llava_json import SUFFIXES, identity, read
 
-__all__ = ["identity", "read"]
+__all__ = ["SUFFIXES", "identity", "read"]

@@ -17,3 +17,7 @@ REDIRECTS = 5  # of a download: a mirror and its storage need two
 PDF_BYTES = 1024 * MIB  # a PDF is mapped by its parser
 PDF_PAGES = 20_000  # an encyclopaedia has fewer; a page tree that says more lies
 PAGE_CHARACTERS = 200_000  # of a page's text layer: a dense newspaper page has 30,000
+GROUP_MEMBERS = 256  # of one WebDataset sample; the longest interleaved documents have some dozens of images
+GROUP_BYTES = 512 * MIB  # of one sample in a compressed shard, which can't be read a second time
+PDF_SECONDS = 30.0  # for one page; a dense map takes 3
+PDF_MEMORY_BYTES = 4096 * MIB  # address space of the process that parses PDFs

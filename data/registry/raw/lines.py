@@ -16,15 +16,20 @@ from data.registry.raw.problems import BadRowError
 from data.registry.raw.text import BOM
 
 HEAD_BYTES = 4096  # holds a byte order mark and the first bracket
+LINE_END = b"\n"
 OUTSIDE = re.compile(rb'[{}\[\]",]')
 INSIDE = re.compile(rb'["\\]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The bytes of one row, or why there are none. `place` is its line, or its element's number, from 1."""
+    """The bytes of one row, or why there are none.
+
+    `place` is its line, or its element's number, from 1; `size` is what a line takes in the file, with its end.
+    """
 
     place: int
+    size: int = 0
     payload: bytes = b""
     problem: BadRowError | None = None
 
@@ -49,9 +54,15 @@ class Inflating:
         return payload
 
 
+def is_gzip(path: Path) -> bool:
+    """By content: names lie. A file that only calls itself .gz is opened as one too, and found broken."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b" or path.suffix in {".gz", ".tgz"}
+
+
 def open_raw(path: Path) -> BinaryIO:
-    """A file for reading; one that ends in .gz is unpacked under `Inflating`."""
-    if path.suffix in {".gz", ".tgz"}:
+    """A file for reading; gzip is unpacked under `Inflating`."""
+    if is_gzip(path):
         return Inflating(gzip.open(path, "rb"), path.stat().st_size)  # type: ignore[arg-type, return-value]
     return path.open("rb")
 
@@ -70,7 +81,7 @@ def rows_of(path: Path, key: str | None = None, max_bytes: int = ROW_BYTES) -> I
         if key is not None or (start == b"[" and not lines):
             found = _elements(head, stream, key, max_bytes)
         else:
-            found = _lines(head, stream, max_bytes)
+            found = _filled(_lines(head, stream, max_bytes))
         for row in found:
             place = row.place
             yield row
@@ -80,27 +91,55 @@ def rows_of(path: Path, key: str | None = None, max_bytes: int = ROW_BYTES) -> I
         getattr(stream, "close", lambda: None)()
 
 
+def lines_of(path: Path, max_bytes: int, start: int = 0) -> Iterator[Row]:
+    """Every line with its end, blank ones too, from a line's first byte on; a stream that breaks ends with its problem.
+
+    A `start` other than 0 needs a file that isn't compressed.
+    """
+    stream, place = path.open("rb") if start else open_raw(path), 0
+    try:
+        if start:
+            stream.seek(start)
+        for row in _lines(stream.read(HEAD_BYTES), stream, max_bytes):
+            place = row.place
+            yield row
+    except BadRowError as problem:
+        yield Row(place=place + 1, problem=problem)
+    finally:
+        getattr(stream, "close", lambda: None)()
+
+
+def _filled(rows: Iterator[Row]) -> Iterator[Row]:
+    """Lines that aren't blank, without the white space around them."""
+    for row in rows:
+        if row.problem is not None:
+            yield row
+        elif payload := row.payload.strip():
+            yield Row(place=row.place, payload=payload)
+
+
 def _lines(head: bytes, stream: BinaryIO, max_bytes: int) -> Iterator[Row]:
     number, rest, skipped = 1, head.removeprefix(BOM), 0
-    chunk = rest
+    mark, chunk = len(head) - len(rest), rest
     while chunk:
         *whole, rest = rest.split(b"\n")
         for line in whole:
-            yield from _line(number, line, skipped, max_bytes)
-            number, skipped = number + 1, 0
+            yield _line(number, line + b"\n", skipped, max_bytes, mark)
+            number, skipped, mark = number + 1, 0, 0
         if skipped or len(rest) > max_bytes:
             rest, skipped = b"", skipped + len(rest)
         chunk = stream.read(CHUNK_BYTES)
         rest += chunk
-    yield from _line(number, rest, skipped, max_bytes)
+    if rest or skipped:
+        yield _line(number, rest, skipped, max_bytes, mark)
 
 
-def _line(number: int, line: bytes, skipped: int, max_bytes: int) -> Iterator[Row]:
-    if skipped or len(line) > max_bytes:
-        detail = f"a row of {skipped + len(line)} bytes, {max_bytes} are allowed"
-        yield Row(place=number, problem=BadRowError("row_too_large", detail))
-    elif line.strip():
-        yield Row(place=number, payload=line.strip())
+def _line(number: int, line: bytes, skipped: int, max_bytes: int, mark: int) -> Row:
+    size = mark + skipped + len(line)
+    if skipped or len(line) > max_bytes + 1:
+        detail = f"a row of {skipped + len(line.removesuffix(LINE_END))} bytes, {max_bytes} are allowed"
+        return Row(place=number, size=size, problem=BadRowError("row_too_large", detail))
+    return Row(place=number, size=size, payload=line)
 
 
 def _elements(head: bytes, stream: BinaryIO, key: str | None, max_bytes: int) -> Iterator[Row]:

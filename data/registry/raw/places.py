@@ -65,10 +65,14 @@ def local_path(place: Place, name: str) -> Path:
 
 
 def files_identity(place: Place, names: Iterable[str]) -> str:
-    """One hash over the names and the identities of files."""
+    """One hash over the names and the identities of files; a file that can't be read has its reason for one."""
     digest = hashlib.sha256()
     for name in names:
-        digest.update(f"{name}\0{place.identity(name)}\n".encode("utf-8", "surrogateescape"))
+        try:
+            content = place.identity(name)
+        except BadRowError as problem:
+            content = problem.reason
+        digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

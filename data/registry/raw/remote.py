@@ -19,7 +19,7 @@ from data.errors import AerieError
 from data.object_client import Patience, client, patiently
 from data.object_store import download_file
 from data.registry.raw.limits import CHUNK_BYTES, REDIRECTS
-from data.registry.raw.places import WILD, file_hash, safe_name, wanted
+from data.registry.raw.places import WILD, Place, file_hash, safe_name, wanted
 from data.registry.raw.problems import BadRowError
 
 PATIENCE = Patience(requests=4, first_pause=0.2, longest_pause=5.0)  # a source that is down is told within a minute
@@ -41,6 +41,15 @@ def cache_file(address: str, version: str, name: str) -> Path:
     return target
 
 
+def _meant(place: Place, name: str) -> str:
+    """A name that the card itself gives; that nothing is there is the user's to mend."""
+    try:
+        place.identity(name)
+    except BadRowError as problem:
+        raise AerieError(f"{problem}; correct `uri`") from None
+    return name
+
+
 class BucketPlace:
     """`s3://BUCKET/KEY`, a prefix that ends in `/`, or a pattern. An object's version is its ETag."""
 
@@ -54,8 +63,7 @@ class BucketPlace:
     def names(self, suffixes: tuple[str, ...]) -> list[str]:
         """See `Place`."""
         if self.single is not None:
-            self.identity(self.single)
-            return [self.single]
+            return [_meant(self, self.single)]
         bucket, _, prefix = self.folder.removeprefix("s3://").partition("/")
         found = patiently(self.folder, lambda: list(client().list_objects(bucket, prefix, recursive=True)))
         self._tags = {str(item.object_name).removeprefix(prefix): str(item.etag) for item in found}
@@ -167,8 +175,7 @@ class WebPlace:
 
     def names(self, suffixes: tuple[str, ...]) -> list[str]:
         """See `Place`."""
-        self.identity(self.single)
-        return [self.single]
+        return [_meant(self, self.single)]
 
     def identity(self, name: str) -> str:
         """The pinned hash, the server's ETag with the length, or the content's hash."""
