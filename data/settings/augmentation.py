@@ -52,6 +52,9 @@ class RewriteSettings(Strict):
     mode: Literal["add_turn", "replace"] = Field(
         default="add_turn", description="the question once more with the new answer, or the new answer for the old one"
     )
+    context_pairs: int = Field(
+        default=0, ge=0, description="earlier pairs that the endpoint sees, for questions that lean on them"
+    )
     min_words: int = Field(default=8, ge=1)
     max_chars: int = Field(default=2000, ge=1)
     max_repeated_ngram_ratio: float = Field(default=0.3, ge=0, le=1)

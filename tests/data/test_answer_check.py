@@ -93,6 +93,19 @@ def test_reasoning_that_is_rejected(text, reason):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "The answer is given by the difference of the two bars, and the longer bar is the red one.",
+        "As given in the table, the second row holds the highest of all the values, and it is red.",
+        "Of the given answer choices only one is a colour that the picture shows, and that is red.",
+        "Provided that the bars start at zero, the longest bar is the one that is drawn in red.",
+    ],
+)
+def test_words_that_only_look_like_a_told_answer(body):
+    assert not cot(f"{body}\nAnswer: red").reason
+
+
+@pytest.mark.parametrize(
     ("finish_reason", "reason"),
     [("length", "cut_off"), ("too_large", "too_long"), ("refusal", "refusal"), ("content_filter", "refusal")],
 )

@@ -17,10 +17,13 @@ import yaml
 from PIL import Image
 
 from data.curation.augmentation import augment_samples
+from data.curation.endpoint.service import AnswerService
+from data.curation.rewriting.rewriter import HELD_SAMPLES, Rewriter
 from data.errors import AerieError
 from data.images import encode_png, image_ref
 from data.ledger import Tally
 from data.schema import ImageRef, Turn, make_sample
+from data.settings.augmentation import AugmentationSettings
 from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +210,35 @@ def test_blind_reasoning_must_find_the_answer_itself(server, selection, tmp_path
     assert not any("Correct answer" in request["text"] for request in server.requests())
     cot = report["rewrites"]["cot"]
     assert (cot["accepted"], cot["rejected"]) == (30, {"wrong_answer": 30})  # the server can add, but not see
+
+
+def test_the_endpoint_sees_as_many_earlier_pairs_as_the_recipe_says(server, selection, tmp_path):
+    augmented(tmp_path, selection, server.url, cot={"context_pairs": 1}, endpoint={"concurrency": 1})
+    first, second = (request["text"] for request in server.requests()[:2])
+    assert first == "Question: What is 0 + 0?\nCorrect answer: 0"
+    assert second.startswith("Earlier in the conversation:\nQ: What is 0 + 0?\nA: 0\n\nQuestion: Is figure 0 red?\n")
+
+
+def test_a_slow_answer_holds_back_a_bounded_number_of_samples(server, tmp_path):
+    """Samples wait behind the first one, whose answer is late: their images must not fill the memory."""
+    server.reset(match={"What is 0 +": "slow"}, seconds=1.0)
+    settings = {"url": server.url, "model": "m", "api_key_env": NAME, "cache_uri": str(tmp_path)}
+    recipe = AugmentationSettings(endpoint=settings, cot={"tasks": {"yes_no": 0.0}})
+    taken = []
+
+    def samples():
+        talk = sample_of(3)
+        for number in range(2000):
+            taken.append(number)
+            sample = talk if number else sample_of(0)
+            yield sample, sample
+
+    with AnswerService(recipe.endpoint) as service:
+        rewritten = Rewriter(settings=recipe, seed=7, service=service)(samples())
+        first = next(rewritten)
+        assert entries(first)
+        assert len(taken) == HELD_SAMPLES + 1
+        assert sum(1 for _ in rewritten) == 1999
 
 
 def test_without_an_endpoint_the_step_says_so_and_writes_no_text(selection, tmp_path):

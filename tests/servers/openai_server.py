@@ -79,6 +79,7 @@ def write_answer(system: str, text: str, fault: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     key = ""
     script: list[str] = []  # noqa: RUF012 - one server a process
     match: dict[str, str] = {}  # noqa: RUF012
@@ -199,6 +200,11 @@ def _prompt(document: dict[str, Any]) -> tuple[str, str, int]:
     return system, "\n".join(part["text"] for part in content if part["type"] == "text"), len(images)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # connections that come at once are not reset
+
+
 class OpenAiServer:
     """A running server process, seen from a test."""
 
@@ -248,8 +254,7 @@ def control(at: str, name: str, body: Any = None) -> Any:
 def main() -> None:
     """Serve on a free loopback port, printed on the first line of stdout, until stdin closes."""
     _Handler.key = sys.argv[1]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()

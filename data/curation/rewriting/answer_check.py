@@ -20,15 +20,15 @@ MARKUP = re.compile(r"^[\s>#]+|\*\*|__|`")
 # A model that was told the answer must not say so: the trained one will not be told.
 TOLD = re.compile(
     r"\b(?:(?:known|given|provided|reference|expected) answer\b(?! (?:choice|option))"
-    r"|correct answer (?:was|that|of|as|given|provided|says?|is (?:given|provided|stated|known))\b"
-    r"|(?:answer|solution) (?:that )?(?:was|is|has been|you|i was) (?:already )?(?:given|gave|provided|supplied|told)"
-    r"|(?:as|you) (?:instructed|(?:have )?told me|(?:have )?provided|(?:have )?given))\b",
+    r"|correct answer (?:was|that|of|as|given|provided|says?|is (?:given|provided|stated|known))\b(?! (?:by|in)\b)"
+    r"|(?:answer|solution) (?:that )?(?:was|is|has been|you|i was) (?:already )?(?:given|gave|provided|supplied|told)\b"
+    r"(?! (?:by|in)\b)|as instructed|you (?:have )?(?:told me|provided|given|gave me))\b",
     re.I,
 )
 NEGATION = frozenset(
     {"not", "no", "never", "isn't", "aren't", "wasn't", "weren't", "cannot", "can't", "neither", "nor"}
 )
-NEGATION_REACH = 3  # words
+NEGATION_REACH = SPARE_WORDS = 3
 ENDINGS = {"length": "cut_off", "too_large": "too_long", "refusal": "refusal", "content_filter": "refusal"}
 
 
@@ -81,7 +81,9 @@ def _check_cot(text: str, known: str, family: str, min_words: int, tolerance: fl
         said, lines = _plain(lines[-1]), lines[:-1]
     if said is None:
         return Verdict(reason="no_final_answer")
-    earlier = [other for line in lines[:-1] if (other := _said(line)) is not None]
+    # An earlier line may say another answer; one with many words more ("The answer is given by the sum") says none.
+    longest = len(words(known)) + SPARE_WORDS
+    earlier = [other for line in lines[:-1] if (other := _said(line)) is not None and len(words(other)) <= longest]
     if not all(same_answer(family, known, one, tolerance) for one in (*earlier, said)):
         return Verdict(reason="wrong_answer")
     if len(words(" ".join(lines[:-1]))) < min_words:

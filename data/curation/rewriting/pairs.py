@@ -1,12 +1,12 @@
 """The question-answer pairs that an endpoint may rewrite, and how a rewritten one goes into its sample."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from data.curation.added_turns import meta_with, tasks_of
 from data.curation.endpoint.chat import Answer
 from data.curation.instructions import family_of, without_instruction
-from data.curation.rewriting.prompts import PROMPT_VERSION, Kind, bare_question
+from data.curation.rewriting.prompts import PROMPT_VERSION, Kind, Pair, bare_question
 from data.registry.rows import seeded_rank
 from data.schema import Sample, Turn
 from data.settings.augmentation import AugmentationSettings, RewriteSettings
@@ -19,18 +19,6 @@ FAMILIES: dict[Kind, frozenset[str]] = {
     ),  # a letter says nothing that a sentence could state
 }
 RANKS = 2**64  # seeded_rank gives 64 bits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A question with a known short answer. `index` counts the conversation's answers, `turn` is the answer's turn."""
-
-    index: int
-    turn: int
-    question: str
-    answer: str
-    task: str
-    family: str
 
 
 def short_pairs(sample: Sample) -> Iterator[Pair]:

@@ -1,5 +1,6 @@
 """What the endpoint is asked."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from data.curation.endpoint.chat import ChatRequest
@@ -36,19 +37,38 @@ FORMS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A question with a known short answer. `index` counts the conversation's answers, `turn` is the answer's turn."""
+
+    index: int
+    turn: int
+    question: str
+    answer: str
+    task: str
+    family: str
+
+
 def bare_question(question: str) -> str:
     """The question without image placeholders and without an instruction that asks for a short answer."""
     return without_instruction(question.replace(IMAGE_PLACEHOLDER, "").strip())
 
 
 def request_for(
-    kind: Kind, question: str, answer: str, family: str, images: tuple[ImageRef, ...], *, reveal_answer: bool = True
+    kind: Kind,
+    pair: Pair,
+    images: tuple[ImageRef, ...],
+    earlier: tuple[Pair, ...] = (),
+    *,
+    reveal_answer: bool = True,
 ) -> ChatRequest:
-    """The request for a rewritten answer to one question about a sample's images."""
-    text = f"Question: {bare_question(question)}"
+    """The request for a rewritten answer to one question about a sample's images, after the pairs `earlier`."""
+    text = "".join(f"Q: {bare_question(one.question)}\nA: {one.answer}\n" for one in earlier)
+    text = f"Earlier in the conversation:\n{text}\n" if earlier else ""
+    text += f"Question: {bare_question(pair.question)}"
     if kind == "cot" and not reveal_answer:
-        system = BLIND_COT.format(form=FORMS.get(family, "the answer"))
+        system = BLIND_COT.format(form=FORMS.get(pair.family, "the answer"))
     else:
         system = COT if kind == "cot" else LONG
-        text += f"\nCorrect answer: {answer}"
+        text += f"\nCorrect answer: {pair.answer}"
     return ChatRequest(system=system, text=text, images=images, version=f"{kind}-{PROMPT_VERSION}")

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.curation.rewriting.pairs import Pair
+from data.curation.rewriting.prompts import Pair
 from data.schema import Sample
 
 EXAMPLES, REJECTED_PER_REASON, SNIPPET_CHARS = 5, 2, 600

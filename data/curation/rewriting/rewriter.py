@@ -7,8 +7,8 @@ from typing import Any
 
 from data.curation.endpoint.service import AnswerService, Ticket
 from data.curation.rewriting.answer_check import check
-from data.curation.rewriting.pairs import FAMILIES, KINDS, Pair, in_share, settings_of, short_pairs, with_rewrite
-from data.curation.rewriting.prompts import Kind, request_for
+from data.curation.rewriting.pairs import FAMILIES, KINDS, in_share, settings_of, short_pairs, with_rewrite
+from data.curation.rewriting.prompts import Kind, Pair, request_for
 from data.curation.rewriting.rewrite_report import RewriteReport
 from data.schema import Sample
 from data.settings.augmentation import AugmentationSettings, CotSettings
@@ -59,7 +59,8 @@ class Rewriter:
 
     def _jobs(self, sample: Sample) -> list[Job]:
         jobs: list[Job] = []
-        for pair in short_pairs(sample):
+        pairs = tuple(short_pairs(sample))
+        for number, pair in enumerate(pairs):
             replaced = False
             for kind, report in self.reports.items():
                 settings = settings_of(kind, self.settings)
@@ -69,18 +70,20 @@ class Rewriter:
                 if in_share(self.seed, kind, sample, pair, settings):
                     report.chosen += 1
                     replaced = replaced or settings.mode == "replace"
-                    jobs += self._asked(kind, sample, pair)
+                    jobs += self._asked(kind, sample, pair, pairs[:number])
         return jobs
 
-    def _asked(self, kind: Kind, sample: Sample, pair: Pair) -> list[Job]:
+    def _asked(self, kind: Kind, sample: Sample, pair: Pair, before: tuple[Pair, ...]) -> list[Job]:
         if self.service is None:
             return []
         if any(image.bytes is None for image in sample.images):
             self.reports[kind].skipped[OUTSIDE] += 1
             return []
         settings = settings_of(kind, self.settings)
+        assert settings is not None
         reveal = settings.reveal_answer if isinstance(settings, CotSettings) else True
-        request = request_for(kind, pair.question, pair.answer, pair.family, sample.images, reveal_answer=reveal)
+        earlier = before[max(0, len(before) - settings.context_pairs) :]
+        request = request_for(kind, pair, sample.images, earlier, reveal_answer=reveal)
         return [Job(kind=kind, pair=pair, ticket=self.service.ask(request))]
 
     def _finished(self, sample: Sample, jobs: list[Job]) -> Sample:
