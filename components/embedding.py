@@ -1,4 +1,4 @@
-"""Image and text vectors of every sample."""
+"""Image and text vectors of every sample, and of the benchmarks that training must not contain."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def embedding(
     metrics: dsl.Output[dsl.Metrics],
     manifest: dsl.Output[dsl.Dataset],
 ) -> str:
-    """Embed the validated samples; downstream steps only compare vectors."""
+    """Embed the validated samples and the benchmark sets; downstream steps only compare vectors."""
     from components.door import open_door
     from data.steps import embed_samples
 

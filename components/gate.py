@@ -1,4 +1,4 @@
-"""The similarity gate (Eq. 1) and near-duplicate removal."""
+"""The similarity gate (Eq. 1), benchmark decontamination and near-duplicate removal."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def gate(
     metrics: dsl.Output[dsl.Metrics],
     manifest: dsl.Output[dsl.Dataset],
 ) -> str:
-    """Score each source against the pool of the others; drop redundant sources and near-duplicates."""
+    """Score each source against the pool; drop redundant sources, benchmark rows and near-duplicates."""
     from components.door import open_door
     from data.steps import gate_sources
 

@@ -75,19 +75,25 @@ STEPS = (
         memory=923,
         keeps_heldout=True,
     ),
+    # Reads the held-out samples too; writes their vectors as a shard with its manifest, and the encoders' names.
     StepModel(
         name="embedding",
         passes={"validation": 1},
-        files=0,
+        gets=1,
+        files=3,
         output="vectors",
         rate=380,
         decodes=True,
         base=3 * GIB // 2,
     ),
+    # The held-out samples' turns, and their vectors' manifest and shard.
     StepModel(
         name="gate",
         passes={"validation": 2, "embedding": 1},
         manifests=2,
+        heads=2,
+        gets=3,
+        files=2,
         rate=6_100,
         memory=20_453,
         compares_pairs=True,

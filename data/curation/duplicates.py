@@ -12,8 +12,10 @@ import numpy as np
 
 from data.curation.row_views import Vectors
 from data.curation.similarity import cosines, has_image
+from data.curation.sketch import Sketch
 
 BLOCK, KEPT_BLOCK = 1024, 8192  # rows in memory at once, and kept rows that they are compared with
+SKETCH_ABOVE = 2048  # rows of a group; a smaller one is compared at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ def find_duplicates(
     near: dict[int, Duplicate] = {}
     for (_, pictures), rows in groups.items():
         if len(rows) > 1:
-            near |= {item.row: item for item in _Group(images if pictures else None, texts, threshold).near(rows)}
+            group = _Group(images if pictures else None, texts, rows, threshold)
+            near |= {item.row: item for item in group.near()}
     # An exact copy of a row that went as a near-duplicate points at the row that stays.
     for row, item in found.items():
         if item.kept in near:
@@ -70,68 +73,59 @@ def find_duplicates(
 
 
 class _Group:
-    """Rows that are equal in what their vectors don't show: all with images, or all without (`images` is None)."""
+    """Rows that are equal in what their vectors don't show: all with images, or all without (`images` is None).
 
-    def __init__(self, images: Vectors | None, texts: Vectors, threshold: float) -> None:
+    Rows are numbered by their place in the group.
+    """
+
+    def __init__(self, images: Vectors | None, texts: Vectors, rows: Sequence[int], threshold: float) -> None:
+        self._rows = np.array(rows, np.int64)
         self._images, self._texts, self._threshold = images, texts, threshold
+        parts = [texts] if images is None else [images, texts]
+        self._sketch = Sketch(parts, self._rows, threshold) if len(rows) > SKETCH_ABOVE else None
 
-    def near(self, rows: Sequence[int]) -> list[Duplicate]:
+    def near(self) -> list[Duplicate]:
         """Greedy in row order: each row is compared with the rows kept so far, a block at a time."""
-        kept: list[int] = []
+        kept = np.zeros(0, np.int64)
         gone: list[Duplicate] = []
-        for at in range(0, len(rows), BLOCK):
-            block = np.array(rows[at : at + BLOCK], np.int64)
+        for at in range(0, len(self._rows), BLOCK):
+            block = np.arange(at, min(at + BLOCK, len(self._rows)))
             for start in range(0, len(kept), KEPT_BLOCK):
-                found = self._among(block, np.array(kept[start : start + KEPT_BLOCK], np.int64))
+                found = self._among(block, kept[start : start + KEPT_BLOCK])
                 gone += found.values()
-                block = np.array([row for row in block.tolist() if row not in found], np.int64)
-            inside = self._inside(block)
+                block = np.setdiff1d(block, list(found))
+            inside = self._among(block, block)
             gone += inside.values()
-            kept += [row for row in block.tolist() if row not in inside]
+            kept = np.concatenate([kept, np.setdiff1d(block, list(inside))])
         return gone
 
     def _among(self, block: np.ndarray, originals: np.ndarray) -> dict[int, Duplicate]:
-        """The rows of a block that are like an original: each with its first one."""
-        if (tile := self._alike(block, originals)) is None:
+        """The rows of a block that are like an original: each with its first. A row that goes is no original."""
+        block, originals = self._sketch.candidates(block, originals) if self._sketch else (block, originals)
+        if not len(block) or not len(originals):
             return {}
-        alike, image_cos, text_cos = tile
-        hits, columns = np.flatnonzero(alike.any(axis=1)).tolist(), alike.argmax(axis=1).tolist()
-        return {
-            int(block[hit]): self._item(
-                block[hit], originals[columns[hit]], image_cos[hit, columns[hit]], text_cos[hit, columns[hit]]
-            )
-            for hit in hits
-        }
-
-    def _inside(self, block: np.ndarray) -> dict[int, Duplicate]:
-        """The rows of a block that are like an earlier row of it that stays."""
-        if (tile := self._alike(block, block)) is None:
-            return {}
-        alike, image_cos, text_cos = tile
-        alive, gone = np.zeros(len(block), bool), {}
-        for index, row in enumerate(block.tolist()):
-            matches = np.flatnonzero(alike[index] & alive)
-            if len(matches):
-                column = matches[0]
-                gone[row] = self._item(row, block[column], image_cos[index, column], text_cos[index, column])
-            else:
-                alive[index] = True
-        return gone
-
-    def _alike(self, block: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """(alike, image cosines, text cosines), each [B, O]; None when no two rows but a row and itself are alike."""
-        if not len(block):
-            return None
-        text_cos = cosines(self._texts[block], self._texts[others])
-        alike = (text_cos > self._threshold) & (block[:, None] != others[None])
+        text_cos = cosines(self._texts[self._rows[block]], self._texts[self._rows[originals]])
+        alike = (text_cos > self._threshold) & (block[:, None] > originals[None])
         if not alike.any():
-            return None  # the images needn't be read
+            return {}  # the images needn't be read
         image_cos = np.ones_like(text_cos)
         if self._images is not None:
-            image_cos = cosines(self._images[block], self._images[others])
-        return alike & (image_cos > self._threshold), image_cos, text_cos
+            image_cos = cosines(self._images[self._rows[block]], self._images[self._rows[originals]])
+            alike &= image_cos > self._threshold
+        found: dict[int, Duplicate] = {}
+        for index in np.flatnonzero(alike.any(axis=1)).tolist():
+            for column in np.flatnonzero(alike[index]).tolist():
+                if int(originals[column]) not in found:
+                    similar = float(image_cos[index, column]), float(text_cos[index, column])
+                    found[int(block[index])] = self._item(block[index], originals[column], *similar)
+                    break
+        return found
 
-    def _item(self, row: int, kept: int, image: float, text: float) -> Duplicate:
+    def _item(self, place: int, kept: int, image: float, text: float) -> Duplicate:
         return Duplicate(
-            row=int(row), kept=int(kept), exact=False, image_similarity=float(image), text_similarity=float(text)
+            row=int(self._rows[place]),
+            kept=int(self._rows[kept]),
+            exact=False,
+            image_similarity=image,
+            text_similarity=text,
         )

@@ -31,6 +31,7 @@ VERSION = 2
 # Batches change the speed only; where weights lie doesn't matter, for their hash is in the fingerprint.
 NOT_THE_VECTORS = {"batch_size", "image_encoder", "text_encoder"}
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
+BENCHMARK_ROWS_PER_SHARD = 65_536  # a held-out set of usual size is one shard, whatever the recipe's shards
 
 
 class EmbeddingWriter:
@@ -44,7 +45,8 @@ class EmbeddingWriter:
     ) -> tuple[Shard, ...]:
         """The shards of these samples, in their order; `rows` says how many there are, if that is known."""
         progress = Progress(name, rows)
-        writer = ShardWriter(folder, embedding_schema(*self._embed.widths, self._dtype), self._rows_per_shard)
+        rows_per_shard = BENCHMARK_ROWS_PER_SHARD if name == FOLDER else self._rows_per_shard
+        writer = ShardWriter(folder, embedding_schema(*self._embed.widths, self._dtype), rows_per_shard)
         for chunk in chunks(iter(samples), CHUNK_ROWS):
             writer.write_table(embedding_table(self._embed(chunk), self._dtype))
             progress.update(len(chunk))

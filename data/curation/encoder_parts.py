@@ -23,6 +23,13 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
+def finite(vectors: np.ndarray, where: str) -> np.ndarray:
+    """The vectors; `AerieError` when a number isn't finite, for comparisons would hide it."""
+    if not np.isfinite(vectors).all():
+        raise AerieError(f"{where} gives vectors with infinite or undefined numbers: its weights are damaged")
+    return vectors
+
+
 def matched_by_order(
     weights: "dict[str, torch.Tensor]", target: "dict[str, torch.Tensor]", where: str
 ) -> "dict[str, torch.Tensor]":

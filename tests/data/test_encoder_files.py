@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import MPNetConfig, MPNetModel
 
 from data.curation.encoders import encoder_files, encoder_identity, image_encoder, text_encoder
+from data.curation.picture_encoders import PictureNetwork, Preparation
 from data.errors import AerieError
 from data.folders import copy_folder
 
@@ -95,6 +96,28 @@ def test_a_network_without_vectors_is_named(tmp_path):
     torch.jit.script(torch.nn.Linear(7, 2)).save(str(tmp_path / "linear.pt"))
     with pytest.raises(AerieError, match=r"linear.pt takes no picture of 32 x 32 pixels"):
         image_encoder(f"sscd:{tmp_path}/linear.pt", 32, 2)
+
+
+class Cubed(torch.nn.Module):
+    """Pools the cubes of large numbers, as SSCD's pooling can: beyond what half precision holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.full((3,), 900.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.mean([2, 3]).abs() * self.scale) ** 3
+
+
+def test_half_precision_is_left_where_it_overflows():
+    encoder = PictureNetwork(Cubed(), Preparation(size=32), 2)
+    expected = encoder.embed_images(PICTURES)
+    encoder._network, encoder._dtype = encoder._network.half(), torch.float16
+    assert not torch.isfinite(encoder.features(np.stack([encoder.prepare(PICTURES[0])]))).all()
+    assert np.allclose(encoder.embed_images(PICTURES), expected, atol=1e-3)
+    encoder._network.scale.data[0] = float("nan")
+    with pytest.raises(AerieError, match="infinite or undefined numbers"):
+        encoder.embed_images(PICTURES)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pth"])
@@ -203,6 +226,15 @@ def test_an_mpnet_folder_pools_as_its_config_says(mpnet, config, pooled):
     for phrase, vector in zip(PHRASES, encoder.embed_texts(PHRASES), strict=True):
         expected = pooled(states(mpnet, phrase)).numpy()
         assert np.allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_weights_that_a_folder_lacks_are_not_made_up(mpnet):
+    weights = load_file(mpnet / "model.safetensors")
+    gone = next(name for name in weights if "layer.1.attention" in name)
+    del weights[gone]
+    save_file(weights, mpnet / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(AerieError, match=r"mpnet lacks the weights \['encoder.layer.1.*\(1 in all\)"):
+        text_encoder(f"sentence:{mpnet}", 16, 2)
 
 
 def test_the_hash_of_a_folder_is_that_of_the_files_that_count(mpnet):

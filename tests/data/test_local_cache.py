@@ -1,4 +1,6 @@
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -17,6 +19,21 @@ def test_the_folder_follows_the_environment(home, tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert cache_folder("things") == tmp_path / "me" / ".cache" / "aerie" / "things"
+
+
+def test_without_a_home_the_folder_is_a_private_one_among_the_temporary(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (tmp_path / "home").write_text("a file")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = cache_folder("things")
+    assert folder == tmp_path / f"aerie-{os.getuid()}" / "things"
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(folder.parent)
+    folder.parent.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(AerieError, match="belongs to somebody else"):
+        cache_folder("things")
 
 
 def test_a_place_that_is_no_folder_is_a_user_error(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import urllib3
 from kfp import dsl
@@ -63,7 +64,8 @@ class CountedRun:
         counted = Counted()
         given = {**self.run, **inputs}
         arguments = {key: self._argument(name, key, kind, given) for key, kind in _signature(component).items()}
-        with counting(counted):
+        own = {"XDG_CACHE_HOME": os.fspath(self.scratch / name.replace("/", "-") / "cache")}  # as in a pod of its own
+        with counting(counted), patch.dict(os.environ, own):
             sha256 = component.python_func(**arguments)
         if name != "enforcement":
             manifest = read_manifest(step_folder(self.run["storage_uri"], self.run["run_id"], name))
