@@ -1,12 +1,10 @@
 """The Great Expectations suite `canonical`: what must hold for the table of training samples as a whole."""
 
-import logging
-import os
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.expectations.checks import placeholders
+from data.expectations.suites import Expectation, between
 from data.schema import CATEGORIES, Sample
 
 if TYPE_CHECKING:
@@ -44,91 +42,41 @@ def facts_frame(facts: Iterable[dict[str, Any]]) -> "pd.DataFrame":
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
-def canonical_suite(sources: Sequence[str]) -> Any:
-    """The suite for a recipe's sources. `meta.name` is the name that reports and errors use."""
-    gx = _great_expectations()
-    e = gx.expectations
+def canonical_expectations(sources: Sequence[str]) -> list[Expectation]:
+    """The suite for a recipe's sources, on a `facts_frame`."""
 
-    def named(name: str, kind: Any, severity: str = "critical", **arguments: Any) -> Any:
-        return kind(**arguments, severity=severity, meta={"name": name})
+    def among(name: str, column: str, values: Sequence[str]) -> Expectation:
+        arguments = {"column": column, "value_set": list(values)}
+        return Expectation(name=name, kind="ExpectColumnValuesToBeInSet", arguments=arguments)
 
-    between = e.ExpectColumnValuesToBeBetween
-    return gx.ExpectationSuite(
-        name=SUITE,
-        expectations=[
-            named("table_not_empty", e.ExpectTableRowCountToBeBetween, min_value=1),
-            named("sample_id_present", e.ExpectColumnValuesToNotBeNull, column="sample_id"),
-            named("sample_id_unique", e.ExpectColumnValuesToBeUnique, column="sample_id"),
-            named("sample_id_form", e.ExpectColumnValuesToMatchRegex, column="sample_id", regex="^[0-9a-f]{32}$"),
-            named("category_known", e.ExpectColumnValuesToBeInSet, column="category", value_set=list(CATEGORIES)),
-            named("source_known", e.ExpectColumnValuesToBeInSet, column="source", value_set=list(sources)),
-            named(
-                "every_source_has_rows",
-                e.ExpectColumnDistinctValuesToContainSet,
-                column="source",
-                value_set=list(sources),
-            ),
-            named("images_count", between, column="images", min_value=0, max_value=MAX_IMAGES),
-            named(
-                "placeholders_equal_images",
-                e.ExpectColumnPairValuesToBeEqual,
-                column_A="images",
-                column_B="placeholders",
-            ),
-            named("turns_at_least_two", between, column="turns", min_value=2),
-            named("ends_with_assistant", e.ExpectColumnValuesToBeInSet, column="last_role", value_set=["assistant"]),
-            named("answers_not_empty", between, column="shortest_answer", min_value=1),
-            named("width_positive", between, column="min_width", min_value=1),
-            named("height_positive", between, column="min_height", min_value=1),
-            named("turns_reasonable", between, "warning", column="turns", max_value=MAX_TURNS),
-            named("side_reasonable", between, "warning", column="max_side", max_value=MAX_SIDE),
-        ],
-    )
+    def of(name: str, kind: str, **arguments: Any) -> Expectation:
+        return Expectation(name=name, kind=kind, arguments=arguments)
 
-
-def run_suite(frame: "pd.DataFrame", sources: Sequence[str]) -> Any:
-    """The suite's result on a table (an `ExpectationSuiteValidationResult`); no files, no network, no bars."""
-    gx = _great_expectations()
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("aerie").add_dataframe_asset("samples")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GX's own deprecations say nothing about the data
-        return batch.validate(canonical_suite(sources))
-
-
-def summary(result: Any) -> list[dict[str, Any]]:
-    """One plain entry per expectation: name, severity, success, how many rows fail, examples."""
-    entries = []
-    for item in result.to_json_dict()["results"]:
-        config, outcome = item["expectation_config"], item["result"]
-        entries.append(
-            {
-                "name": config["meta"]["name"],
-                "expectation": config["type"],
-                "severity": config["severity"],
-                "success": bool(item["success"]),
-                "column": config["kwargs"].get("column", ""),
-                "observed": _short(outcome.get("observed_value")),
-                "unexpected": outcome.get("unexpected_count", 0),
-                "examples": [str(value)[:80] for value in outcome.get("partial_unexpected_list", [])[:3]],
-                "exception": (item.get("exception_info") or {}).get("exception_message"),
-            }
-        )
-    return entries
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else str(value)[:200]
-
-
-def _great_expectations() -> Any:
-    """Great Expectations, imported where it is used (4 s) with its analytics off, which it reads at import."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    import great_expectations
-
-    return great_expectations
+    return [
+        of("table_not_empty", "ExpectTableRowCountToBeBetween", min_value=1),
+        of("sample_id_present", "ExpectColumnValuesToNotBeNull", column="sample_id"),
+        of("sample_id_unique", "ExpectColumnValuesToBeUnique", column="sample_id"),
+        of("sample_id_form", "ExpectColumnValuesToMatchRegex", column="sample_id", regex="^[0-9a-f]{32}$"),
+        among("category_known", "category", CATEGORIES),
+        among("source_known", "source", sources),
+        of(
+            "every_source_has_rows",
+            "ExpectColumnDistinctValuesToContainSet",
+            column="source",
+            value_set=list(sources),
+        ),
+        between("images_count", "images", 0, MAX_IMAGES),
+        of(
+            "placeholders_equal_images",
+            "ExpectColumnPairValuesToBeEqual",
+            column_A="images",
+            column_B="placeholders",
+        ),
+        between("turns_at_least_two", "turns", 2),
+        among("ends_with_assistant", "last_role", ["assistant"]),
+        between("answers_not_empty", "shortest_answer", 1),
+        between("width_positive", "min_width", 1),
+        between("height_positive", "min_height", 1),
+        between("turns_reasonable", "turns", None, MAX_TURNS, "warning"),
+        between("side_reasonable", "max_side", None, MAX_SIDE, "warning"),
+    ]

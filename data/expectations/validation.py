@@ -9,10 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from data.errors import AerieError
-from data.expectations.canonical import SUITE, facts_frame, run_suite, sample_facts, summary
+from data.expectations.border import refuse_failures
+from data.expectations.canonical import SUITE, canonical_expectations, facts_frame, sample_facts
 from data.expectations.checks import Problem, image_hashes, structure_problem
 from data.expectations.docs import render_docs
 from data.expectations.leakage import LeakCheck
+from data.expectations.suites import run_suite, suite_report
 from data.ledger import Tally
 from data.progress import Progress
 from data.recipe import DataRecipe, load_data_recipe
@@ -87,7 +89,7 @@ def validate_samples(recipe_uri: str, recipe_sha256: str, source_uris: list[str]
     for batch in _valid_training_batches(inspection, sources):
         writer.write_samples(batch)
     shards = writer.close()
-    result = run_suite(facts_frame(inspection.facts), list(sources))
+    result = run_suite(SUITE, canonical_expectations(list(sources)), facts_frame(inspection.facts))
     report = _report(inspection, sources, result)
     return commit(
         out_uri,
@@ -113,18 +115,11 @@ def enforce_validation(validation_uri: str) -> None:
     """Raise `AerieError` naming every failed critical expectation; a warning alone passes."""
     manifest = read_manifest(validation_uri)
     report = json.loads(read_attachment(validation_uri, manifest, "report"))
-    failed = [entry for entry in report["expectations"] if not entry["success"] and entry["severity"] == "critical"]
-    if failed:
-        lines = [
-            f"  {entry['name']}: {entry['unexpected']} rows, observed {entry['observed'] or entry['examples']}"
-            + (f" ({entry['exception']})" if entry["exception"] else "")
-            for entry in failed
-        ]
-        raise AerieError(
-            f"validation failed on {len(failed)} of {len(report['expectations'])} expectations:\n"
-            + "\n".join(lines)
-            + f"\nSee {validation_uri}/report.json, and quarantine.parquet beside it for the refused rows"
-        )
+    refuse_failures(
+        "validation",
+        report,
+        f"See {validation_uri}/report.json, and quarantine.parquet beside it for the refused rows",
+    )
 
 
 def _in_recipe_order(recipe: DataRecipe, source_uris: list[str]) -> dict[str, tuple[str, Manifest]]:
@@ -186,16 +181,11 @@ def _all_quarantined(inspection: Inspection, sources: dict[str, tuple[str, Manif
 
 
 def _report(inspection: Inspection, sources: dict[str, tuple[str, Manifest]], result: Any) -> dict[str, Any]:
-    entries = summary(result)
     refused: dict[str, Counter[str]] = {name: Counter() for name in sources}
     for name, row in inspection.rejected:
         refused[name][f"{row.split}/{row.reason}"] += 1
     return {
-        "suite": SUITE,
-        "success": all(entry["success"] for entry in entries if entry["severity"] == "critical"),
-        "expectations": entries,
-        "statistics": result.to_json_dict()["statistics"],
-        "great_expectations_version": result.to_json_dict()["meta"]["great_expectations_version"],
+        **suite_report(SUITE, result),
         "checks": {
             "heldout_leak": inspection.leaks.report(),
             "rows": {

@@ -8,9 +8,10 @@ import yaml
 from PIL import Image
 
 from data.errors import AerieError
-from data.expectations.canonical import facts_frame, run_suite, sample_facts, summary
+from data.expectations.canonical import SUITE, canonical_expectations, facts_frame, sample_facts
 from data.expectations.checks import image_hashes, structure_problem
 from data.expectations.docs import offline
+from data.expectations.suites import run_suite, summary
 from data.expectations.validation import enforce_validation, validate_samples
 from data.images import encode_png
 from data.registry.sourcing import source_samples
@@ -185,7 +186,8 @@ def test_each_expectation_catches_its_fault(column, value, name):
     if column == "sample_id":
         facts[1][column] = value
     facts[0][column] = value
-    failed = [entry["name"] for entry in summary(run_suite(facts_frame(facts), ["s"])) if not entry["success"]]
+    result = run_suite(SUITE, canonical_expectations(["s"]), facts_frame(facts))
+    failed = [entry["name"] for entry in summary(result) if not entry["success"]]
     assert failed == [name]
 
 

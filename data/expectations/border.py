@@ -1,0 +1,59 @@
+"""A border: a suite run at the end of a step, its report kept with the step, and enforced by the step that reads it.
+
+A step that raised would leave no manifest, and so no report to read; therefore the step commits and the next refuses.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from data.errors import AerieError
+from data.expectations.docs import render_docs
+from data.expectations.suites import Expectation, run_suite, suite_report
+from data.files import join
+from data.storage import attach, read_attachment, read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT, DOCS = "expectations", "docs"  # the attachments of the step's manifest
+REPORT_FILE, DOCS_FILE = "expectations.json", "docs.html"
+
+
+def border_attachments(
+    out_uri: str, suite: str, expectations: Sequence[Expectation], frame: "pd.DataFrame", key: str
+) -> dict[str, dict[str, str]]:
+    """Run a suite on a small table of facts and write what it found; returns the manifest's attachment entries.
+
+    `expectations` (JSON) holds the outcome of each expectation and the facts themselves, `docs` is the HTML page;
+    `key` is the column that names a row of facts. Nothing is raised: that is `enforce_border`'s part.
+    """
+    result = run_suite(suite, expectations, frame, key)
+    report = {**suite_report(suite, result, key), "facts": json.loads(frame.to_json(orient="records"))}
+    return {
+        REPORT: attach(out_uri, REPORT_FILE, json.dumps(report, indent=1, sort_keys=True).encode()),
+        DOCS: attach(out_uri, DOCS_FILE, render_docs(result)),
+    }
+
+
+def enforce_border(folder: str) -> None:
+    """The first act of the step that reads `folder`: `AerieError` names every failed critical expectation."""
+    manifest = read_manifest(folder)
+    report = json.loads(read_attachment(folder, manifest, REPORT))
+    refuse_failures(manifest.step, report, f"See {join(folder, REPORT_FILE)} and {join(folder, DOCS_FILE)}")
+
+
+def refuse_failures(step: str, report: dict[str, Any], where: str) -> None:
+    """Raise `AerieError` when a critical expectation of a suite's report failed; a warning alone passes."""
+    failed = [entry for entry in report["expectations"] if not entry["success"] and entry["severity"] == "critical"]
+    if failed:
+        raise AerieError(
+            f"{step} failed on {len(failed)} of {len(report['expectations'])} expectations:\n"
+            + "\n".join(map(_line, failed))
+            + f"\n{where}"
+        )
+
+
+def _line(entry: dict[str, Any]) -> str:
+    seen = f"{entry['unexpected']} rows, observed {entry['observed'] or entry['examples']}"
+    return f"  {entry['name']}: {seen}" + (f" ({entry['exception']})" if entry["exception"] else "")
