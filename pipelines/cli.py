@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data.errors import AerieError
 from pipelines.cluster_cli import cluster
+from pipelines.data_cli import data
 from pipelines.people import for_people
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
 )
 app.add_typer(cluster)
+app.add_typer(data, name="data")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 

@@ -13,6 +13,7 @@ ROOMS = {
     "pipelines": {"components", "data", "model"},
 }
 PIPELINES_MAY_USE = {"model.recipe", "model.training.cost", "data.errors", "data.recipe", "data.files"}
+PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  # what `aerie data` shows
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 DOORS = {
