@@ -8,6 +8,7 @@ from typing import Any
 
 from data.curation.augmentation_rules import RULES, AddedTurn, tasks_of
 from data.curation.augmentation_rules import VERSION as RULES_VERSION
+from data.expectations.border import enforce_border
 from data.ledger import Tally
 from data.progress import tracked
 from data.recipe import load_data_recipe
@@ -90,6 +91,7 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
     Attachment `report` (JSON): per rule `fitting`, `augmented` and `examples` before and after.
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
+    enforce_border(selection_uri)
     selection, settings = read_manifest(selection_uri), recipe.data.augmentation
     mark = fingerprint(
         step="augmentation",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPORT, DOCS = "expectations", "docs"  # the attachments of the step's manifest
+BORDERED = ("filtering", "selection")  # the steps that end at a border; the validation step has a task to enforce it
 REPORT_FILE, DOCS_FILE = "expectations.json", "docs.html"
 
 
@@ -37,8 +38,13 @@ def border_attachments(
 
 
 def enforce_border(folder: str) -> None:
-    """The first act of the step that reads `folder`: `AerieError` names every failed critical expectation."""
+    """The first act of the step that reads `folder`: `AerieError` names every failed critical expectation.
+
+    Rows that came from elsewhere than from a step with a border (a folder made by hand) have nothing to enforce.
+    """
     manifest = read_manifest(folder)
+    if REPORT not in manifest.attachments and manifest.step not in BORDERED:
+        return
     report = json.loads(read_attachment(folder, manifest, REPORT))
     refuse_failures(manifest.step, report, f"See {join(folder, REPORT_FILE)} and {join(folder, DOCS_FILE)}")
 
