@@ -21,19 +21,29 @@ BORDERED = ("filtering", "selection")  # the steps that end at a border; the val
 REPORT_FILE, DOCS_FILE = "expectations.json", "docs.html"
 
 
-def border_attachments(
-    out_uri: str, suite: str, expectations: Sequence[Expectation], frame: "pd.DataFrame", key: str
-) -> dict[str, dict[str, str]]:
-    """Run a suite on a small table of facts and write what it found; returns the manifest's attachment entries.
+def run_border(
+    suite: str, expectations: Sequence[Expectation], frame: "pd.DataFrame", key: str
+) -> tuple[dict[str, Any], bytes]:
+    """A suite's report on a small table of facts, and its HTML page.
 
-    `expectations` (JSON) holds the outcome of each expectation and the facts themselves, `docs` is the HTML page;
-    `key` is the column that names a row of facts. Nothing is raised: that is `enforce_border`'s part.
+    The report holds the outcome of each expectation and the facts; `key` is the column that names a row of facts.
     """
     result = run_suite(suite, expectations, frame, key)
     report = {**suite_report(suite, result, key), "facts": json.loads(frame.to_json(orient="records"))}
+    return report, render_docs(result)
+
+
+def border_attachments(
+    out_uri: str, suite: str, expectations: Sequence[Expectation], frame: "pd.DataFrame", key: str
+) -> dict[str, dict[str, str]]:
+    """Run a suite and write what it found; the manifest's attachment entries `expectations` (JSON) and `docs` (HTML).
+
+    Nothing is raised: that is `enforce_border`'s part.
+    """
+    report, page = run_border(suite, expectations, frame, key)
     return {
         REPORT: attach(out_uri, REPORT_FILE, json.dumps(report, indent=1, sort_keys=True).encode()),
-        DOCS: attach(out_uri, DOCS_FILE, render_docs(result)),
+        DOCS: attach(out_uri, DOCS_FILE, page),
     }
 
 
@@ -61,5 +71,9 @@ def refuse_failures(step: str, report: dict[str, Any], where: str) -> None:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    seen = f"{entry['unexpected']} rows, observed {entry['observed'] or entry['examples']}"
+    more = entry["unexpected"] - len(entry["examples"])
+    shown = [*entry["examples"], *([f"and {more} more"] if more > 0 else [])]
+    seen = (
+        f"observed {entry['observed']}" if entry["observed"] else f"fails for {', '.join(shown) or 'the whole table'}"
+    )
     return f"  {entry['name']}: {seen}" + (f" ({entry['exception']})" if entry["exception"] else "")

@@ -111,7 +111,7 @@ def written(folder, measured):
     return commit(folder, manifest)
 
 
-def test_the_report_is_written_and_enforcement_names_what_failed(tmp_path):
+def test_the_report_is_written_and_enforcement_names_what_failed(tmp_path, caplog):
     bad = rows(dropped=5)
     bad[-1]["answer_chars"] = None
     manifest = written(str(tmp_path / "bad"), bad)
@@ -119,6 +119,7 @@ def test_the_report_is_written_and_enforcement_names_what_failed(tmp_path):
     assert not report["success"]
     assert report["facts"][0]["answer_chars.missing"] == 1
     assert b"answer_chars" in read_attachment(str(tmp_path / "bad"), manifest, "docs")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]  # the page shows every result
     with pytest.raises(
         AerieError, match=r"(?s)filtering failed on 2 of.*drop_share_below_limit.*answer_chars_complete.*docs\.html"
     ):

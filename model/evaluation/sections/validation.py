@@ -36,14 +36,13 @@ def _suite(report: dict[str, Any]) -> tuple[Text, Table]:
 
 def _expectations(entries: list[dict[str, Any]]) -> Table:
     return Table(
-        headers=("Expectation", "Severity", "Result", "Unexpected rows", "Observed"),
+        headers=("Expectation", "Severity", "Result", "Fails for"),
         rows=tuple(
             (
                 str(entry["name"]),
                 str(entry["severity"]),
                 Badge("holds", "good") if entry["success"] else Badge("fails", "bad"),
-                str(entry["unexpected"]),
-                str(entry["observed"] if entry["observed"] is not None else ""),
+                "; ".join(entry["examples"]) + (" …" if entry["unexpected"] > len(entry["examples"]) else ""),
             )
             for entry in entries
         ),
