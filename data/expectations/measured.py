@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SUITE = "measured"
 Range = tuple[float | None, float | None]
 RANGES: dict[str, Range] = {"relevance": (-1, 1)}
+NOT_ALWAYS = frozenset({"relevance", "text_strokes"})  # have no value where there is no image to look at
 SHARES = ("_ratio", "_share")  # a measure of this ending lies in 0 to 1; any other counts something, 0 or more
 
 
@@ -153,7 +154,8 @@ def measured_expectations(
     ]
     for name in measures:
         low, high = measure_range(name, ranges)
-        suite.append(zero(f"{name}_complete", f"{name}.missing"))
+        if name not in NOT_ALWAYS:
+            suite.append(zero(f"{name}_complete", f"{name}.missing"))
         if low is not None:
             suite.append(between(f"{name}_not_below_range", f"{name}.min", low))
         if high is not None:

@@ -54,7 +54,8 @@ def test_good_rows_pass():
     ("change", "names"),
     [
         ({"answer_chars": None}, {"answer_chars_complete"}),
-        ({"relevance": float("nan")}, {"relevance_complete"}),
+        ({"answer_chars": float("nan")}, {"answer_chars_complete"}),
+        ({"relevance": float("nan")}, set()),
         ({"repeated_ngram_ratio": float("inf")}, {"repeated_ngram_ratio_complete"}),
         ({"repeated_ngram_ratio": 1.5}, {"repeated_ngram_ratio_not_above_range"}),
         ({"relevance": -1.01}, {"relevance_not_below_range"}),
