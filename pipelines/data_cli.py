@@ -76,14 +76,16 @@ def diff_command(
         one, other = snapshot(before, repository), snapshot(after, repository)
         found = diff(one, other)
         away = [(side.name, side.away, side.fetch) for side in (one, other) if side.away]
+        unknown = [side.name for side in (one, other) if len(side.away) == len(side.steps)]
         if as_json:
             told = [{"version": name, "steps": list(steps), "fetch": fetch} for name, steps, fetch in away]
             console.print_json(json.dumps({**asdict(found), "equal": found.equal, "away": told}))
             return
         _show(found, console)
         for name, steps, fetch in away:
+            which = "any step" if name in unknown else ", ".join(steps)
             console.print(
-                f"Rows of {name} are not known for {', '.join(steps)}: neither DVC's cache nor its remote has them. "
+                f"Rows of {name} are not known for {which}: neither DVC's cache nor its remote has them. "
                 f"To get them: {fetch}",
                 highlight=False,
             )
