@@ -16,7 +16,8 @@ from data.settings.base import validated
 
 HEAD = """\
 # The data steps as DVC stages: the same functions as the pipeline's, on {folder}/.
-# `dvc repro` runs what changed; `dvc push` copies the results to the remote (a folder by default, .dvc/config).
+# `dvc repro` runs what changed; `dvc push` copies the results to the remote: a folder by default, with `-r bucket` the
+# S3 bucket in .dvc/config, reached by AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 # Written by `python -m data stages > dvc.yaml`: deps are all modules that a step imports, params all keys it reads.
 """
 # A card names its adapter, which Python imports by that name; the raw data come in packages of fixed versions.

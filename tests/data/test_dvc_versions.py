@@ -34,8 +34,8 @@ class Project:
         self.git("init", "-q")
         self.dvc("init", "-q")
         self.dvc("remote", "add", "-d", "folder", str(folder / "remote"))
+        # The server's address and keys are in the environment, as on a cluster.
         self.dvc("remote", "add", "bucket", f"s3://{bucket}/dvc-{folder.name}")
-        self.dvc("remote", "modify", "bucket", "endpointurl", server.url)
         arguments = ["stages", "--recipe", "recipes/r.yaml", "--folder", "steps"]
         (self.folder / "dvc.yaml").write_text(self.call(sys.executable, "-m", "data", *arguments))
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 
 import pyarrow as pa
 import pytest
@@ -98,7 +99,8 @@ def test_facts_of_parts_merged_are_the_facts_of_the_whole():
     parts = [everything[i::3] for i in range(3)]
     merged = MeasuredFacts(reasons=frozenset(REASONS))
     for part in reversed(parts):
-        merged.merge(measured_facts([pa.Table.from_pylist(part)], [pa.Table.from_pylist(part)], REASONS))
+        seen = measured_facts([pa.Table.from_pylist(part)], [pa.Table.from_pylist(part)], REASONS)
+        merged.merge(pickle.loads(pickle.dumps(seen)))  # as a worker process hands it over
     assert merged.frame(SETTINGS).equals(whole.frame(SETTINGS))
     assert merged.frame(SETTINGS).set_index("source")["kept_and_dropped"].to_dict() == {"a": 2, "b": 0, "c": 0}
 
