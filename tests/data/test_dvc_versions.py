@@ -113,14 +113,17 @@ def test_repro_runs_what_a_changed_recipe_reaches_and_nothing_else(versions):
 
 def test_a_changed_module_is_noticed_by_the_steps_that_import_it(versions):
     project, *_ = versions
-    module = project.folder / "data/curation/decorations.py"
+    name = "data/curation/decorations.py"
+    module, stages = project.folder / name, yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    importing = [step for step in CHAIN if name in stages[step]["deps"]]
     text = module.read_text()
     module.write_text(text + "\n# changed\n")
     said = project.dvc("status").splitlines()
     module.write_text(text)
-    assert [line.rstrip(":") for line in said if line.endswith(":") and not line.startswith(("\t", " "))] == [
-        "formatting"
-    ]
+    noticed = [line.rstrip(":") for line in said if line.endswith(":") and not line.startswith(("\t", " "))]
+    assert "formatting" in importing
+    assert len(importing) < len(CHAIN)
+    assert sorted(noticed) == sorted(importing)
 
 
 @pytest.mark.parametrize("remote", ["bucket", "folder"])
