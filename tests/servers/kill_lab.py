@@ -68,11 +68,11 @@ def _kill_at_writes(recipe: str, run: str, killed: str, name: str) -> dict[str, 
 
 
 def _kill_at_times(recipe: str, run: str, names: list[str], seconds: float) -> dict[str, Any]:
-    """The chain of all steps, killed after seeded shares of its undisturbed time, then let live."""
+    """The chain of all steps, killed after seeded times that grow, since it has ever less left to do; then let live."""
     chance, kills, seen = random.Random(SEED), 0, []
-    for _ in range(TIMES):
+    for attempt in range(TIMES):
         child = _fork(lambda: _run(recipe, run))
-        time.sleep(chance.uniform(0, seconds / 3))
+        time.sleep(chance.uniform(0, min(seconds / 3, 0.1 * 1.4**attempt)))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         kills += _outcome(child) == -signal.SIGKILL
