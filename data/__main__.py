@@ -1,13 +1,16 @@
 """`python -m data STEP`: one data step on a folder of steps, for DVC stages and for work on a single step.
 
 The folder holds one subfolder a step (sourcing/NAME, validation, ...), as a run of the pipeline does.
+`python -m data stages` prints dvc.yaml for a recipe.
 """
 
 import argparse
 import inspect
 import sys
+from pathlib import Path
 
 from data import steps
+from data.dvc_stages import stages_yaml
 from data.errors import AerieError
 from data.files import join
 from data.recipe import load_data_recipe
@@ -44,13 +47,16 @@ def run_step(step: str, recipe_uri: str, folder: str, source: str | None) -> Non
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line; a user's mistake is one line on stderr and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m data", description=inspect.cleandoc(__doc__ or ""))
-    parser.add_argument("step", choices=["sourcing", "validation", *STEPS])
+    parser.add_argument("step", choices=["stages", "sourcing", "validation", *STEPS])
     parser.add_argument("--recipe", default="pipelines/recipes/tiny.yaml", help="recipe file (default: %(default)s)")
     parser.add_argument("--folder", default="artifacts/dvc", help="folder of the steps (default: %(default)s)")
     parser.add_argument("--source", help="which source of the recipe; for sourcing only")
     given = parser.parse_args(arguments)
     try:
-        run_step(given.step, given.recipe, given.folder, given.source)
+        if given.step == "stages":
+            print(stages_yaml(Path(), given.recipe, given.folder, STEPS), end="")
+        else:
+            run_step(given.step, given.recipe, given.folder, given.source)
     except AerieError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

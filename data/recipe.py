@@ -14,6 +14,7 @@ from data.files import read_bytes
 from data.settings.augmentation import AugmentationSettings
 from data.settings.base import Strict, validated
 from data.settings.embedding import EmbeddingSettings
+from data.settings.expectations import ExpectationSettings
 from data.settings.filtering import FilterSettings
 from data.settings.formatting import FormattingSettings
 from data.settings.gate import GateSettings
@@ -30,6 +31,7 @@ class DataSettings(Strict):
     embedding: EmbeddingSettings = EmbeddingSettings()
     gate: GateSettings = GateSettings()
     filtering: FilterSettings = FilterSettings()
+    expectations: ExpectationSettings = ExpectationSettings()
     selection: SelectionSettings = SelectionSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     formatting: FormattingSettings = FormattingSettings()

@@ -78,8 +78,13 @@ def read_manifest(folder: str) -> Manifest:
     uri = manifest_uri(folder)
     if not exists(uri):
         raise AerieError(f"no manifest at {uri}: the step that writes it has not finished; run it first")
+    return manifest_from(read_bytes(uri), uri)
+
+
+def manifest_from(payload: bytes, uri: str) -> Manifest:
+    """A manifest from its file's content; `AerieError` names the file, `uri`, when it is damaged."""
     try:
-        document = json.loads(read_bytes(uri))
+        document = json.loads(payload)
         document["shards"] = tuple(Shard(**shard) for shard in document["shards"])
         document["counts"] = tuple(StepCount(**count) for count in document["counts"])
         manifest = Manifest(**document)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data.errors import AerieError
 from pipelines.cluster_cli import cluster
+from pipelines.data_cli import data
 from pipelines.people import for_people
 from pipelines.sources_cli import sources
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(cluster)
 app.add_typer(sources, name="sources")
+app.add_typer(data, name="data")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 

@@ -22,30 +22,53 @@ def test_dvc_reads_every_stage():
     assert sorted(result.stdout.split()) == sorted([*sources, "validation", *STEPS])
 
 
+def test_dvc_yaml_is_what_the_code_and_the_recipe_make_of_it(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["stages"]) == 0
+    assert capsys.readouterr().out == (ROOT / "dvc.yaml").read_text(), "run: python -m data stages > dvc.yaml"
+
+
 def test_sources_are_the_recipes():
     names = [source["name"] for source in RECIPE["data"]["sources"]]
     assert PIPELINE["sourcing"]["foreach"] == names
-    assert [f"artifacts/dvc/sourcing/{name}" for name in names] == PIPELINE["validation"]["deps"][1:]
+    assert [f"artifacts/dvc/sourcing/{name}" for name in names] == folders(PIPELINE["validation"])
+
+
+def folders(stage):
+    return [dep for dep in stage["deps"] if dep.startswith("artifacts/")]
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_stage_depends_on_what_its_step_reads(step):
     stage = PIPELINE[step]
-    assert stage["cmd"] == f"python -m data {step}"
+    assert stage["cmd"].startswith(f"python -m data {step} ")
     assert stage["outs"] == [f"artifacts/dvc/{step}"]
-    assert [f"artifacts/dvc/{part}" for part in STEPS[step][1]] == stage["deps"][1:]
-    assert (ROOT / stage["deps"][0]).exists()
+    assert folders(stage) == [f"artifacts/dvc/{part}" for part in STEPS[step][1]]
+    assert all((ROOT / dep).exists() for dep in stage["deps"] if dep not in folders(stage))
+    assert f"data.{step}" in watched(stage)  # each of these steps has a section of its own in the recipe
+
+
+def watched(stage):
+    ((keys,),) = [params.values() for params in stage["params"]]
+    return keys
+
+
+def test_what_python_loads_for_a_step_stands_in_its_stage():
+    """The lists come from reading the source; here Python itself tells what it imported."""
+    script = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sys.modules, sep=chr(10))"
+    for step, module in (("selection", "data.curation.selection"), ("gate", "data.curation.gate")):
+        command = [sys.executable, "-c", script, module]
+        loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+        files = {name.replace(".", "/") + ".py" for name in loaded if name.startswith("data.")}
+        assert {file for file in files if (ROOT / file).exists()} <= set(PIPELINE[step]["deps"])
 
 
 def test_watched_keys_exist_in_the_recipe():
-    for stage in (*PIPELINE.values(), PIPELINE["sourcing"]["do"]):
-        for params in stage.get("params", []):
-            ((path, keys),) = params.items()
-            assert (ROOT / path).exists()
-            for key in keys:
-                found = RECIPE
-                for part in key.split("."):
-                    found = found[part]
+    for stage in (*list(PIPELINE.values())[1:], PIPELINE["sourcing"]["do"]):
+        for key in watched(stage):
+            found = RECIPE
+            for part in key.split("."):
+                found = found[part]
 
 
 def test_the_door_reports_a_users_mistake_in_one_line(capsys, tmp_path):

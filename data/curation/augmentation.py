@@ -13,6 +13,7 @@ from data.curation.augmentation_rules import VERSION as RULES_VERSION
 from data.curation.endpoint.service import AnswerService
 from data.curation.rewriting.prompts import PROMPT_VERSION
 from data.curation.rewriting.rewriter import Rewriter
+from data.expectations.border import enforce_border
 from data.files import join, write_bytes
 from data.ledger import Tally
 from data.progress import tracked
@@ -96,6 +97,7 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
     endpoint fails and the recipe doesn't say `on_failure: skip`; run again, the step pays for nothing twice.
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
+    enforce_border(selection_uri)
     selection, settings = read_manifest(selection_uri), recipe.data.augmentation
     mark = fingerprint(
         step="augmentation",

@@ -4,13 +4,15 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
+from data.curation.measures import MEASURES_SCHEMA, Measures, measure, measures_bytes, measures_from
 from data.curation.measures import VERSION as MEASURES_VERSION
-from data.curation.measures import Measures, measure, measures_bytes, measures_from
 from data.errors import AerieError
+from data.expectations.measured import MeasuredFacts, measured_border
 from data.files import exists, join, read_bytes, write_bytes
 from data.ledger import Tally
 from data.progress import Progress
@@ -29,7 +31,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 1
+VERSION = 2
 MEASURES_FILE, MEASURES_MARK = "measures.parquet", "measures.json"
 EXAMPLES, SNIPPET_CHARS = 5, 300
 
@@ -140,21 +142,27 @@ def _snippets(gate_uri: str, gate: Manifest, rows: set[int]) -> dict[int, str]:
     return {row: snippet(sample) for row, sample in enumerate(read_samples(gate_uri, gate)) if row in rows}
 
 
-def _kept(gate_uri: str, gate: Manifest, reasons: list[str]) -> Iterator[pa.Table]:
+def _kept(gate_uri: str, gate: Manifest, reasons: list[str], facts: MeasuredFacts) -> Iterator[pa.Table]:
     start = 0
     for table in read_tables(gate_uri, gate):
+        facts.expect(table)
         yield table.filter(pa.array([not reason for reason in reasons[start : start + table.num_rows]], pa.bool_()))
         start += table.num_rows
 
 
 def filter_samples(recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: str) -> Manifest:
-    """Keep the samples that pass every rule; attachments: `measures` (Parquet) and `report` (JSON)."""
+    """Keep the samples that pass every rule.
+
+    Attachments: `measures` (Parquet), `report` (JSON), and of the border `measured` `expectations` (JSON) and `docs`
+    (HTML). A failed expectation doesn't raise here, so that its report is always written: the next step refuses.
+    """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     gate, settings = read_manifest(gate_uri), recipe.data.filtering
     mark = fingerprint(
         step="filtering",
         version=[VERSION, MEASURES_VERSION],
         settings=settings.model_dump(),
+        expectations=recipe.data.expectations.model_dump(),
         rows_per_shard=recipe.data.rows_per_shard,
         inputs=[gate.sha256()],
     )
@@ -173,8 +181,11 @@ def filter_samples(recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: 
             tally.drop(row.source, reason)
         else:
             tally.keep(row.source)
+    facts = MeasuredFacts(reasons=frozenset(MEASURE_OF))
+    judged = [{**asdict(row), "reason": reason} for row, reason in zip(rows, reasons, strict=True)]
+    facts.see(pa.Table.from_pylist(judged, schema=MEASURES_SCHEMA.append(pa.field("reason", pa.string()))))
     writer = ShardWriter(out_uri, rows_per_shard=recipe.data.rows_per_shard)
-    for table in _kept(gate_uri, gate, reasons):
+    for table in _kept(gate_uri, gate, reasons, facts):
         writer.write_table(table)
     shards = writer.close()
     report = filter_report(gate_uri, gate, rows, reasons, settings)
@@ -191,6 +202,7 @@ def filter_samples(recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: 
             attachments={
                 "measures": entry,
                 "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
+                **measured_border(out_uri, facts, recipe.data.expectations),
             },
         ),
     )

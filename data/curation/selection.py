@@ -7,16 +7,19 @@ scenes, so the strategy is a choice per category.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from data.curation.clustering import Clusters, balanced_quotas, cluster
 from data.curation.similarity import has_image
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
+from data.expectations.border import enforce_border
+from data.expectations.selected import Group, SelectedFacts, selected_border, stage_table
 from data.ledger import Tally
 from data.recipe import DataRecipe, load_data_recipe
 from data.registry.rows import seeded_rank
@@ -34,7 +37,7 @@ from data.storage import (
     write_samples,
 )
 
-VERSION = 1
+VERSION = 2
 MOSAIC_IMAGES = 6
 STAGE_1, STAGE_1_5, STAGE_2 = "stage_1", "stage_1_5", "stage_2"
 
@@ -149,14 +152,19 @@ def selection_report(choices: dict[str, Choice], categories: dict[str, list[str]
 
 
 def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embedding_uri: str, out_uri: str) -> Manifest:
-    """Write every sample with `meta["stages"]` and `meta["cluster"]`; nothing is dropped. Attachment: `report`."""
+    """Write every sample with `meta["stages"]` and `meta["cluster"]`; nothing is dropped.
+
+    Attachments: `report` (JSON), and of the border `selected` `expectations` (JSON) and `docs` (HTML).
+    """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
+    enforce_border(filter_uri)
     filtered, embedded = read_manifest(filter_uri), read_manifest(embedding_uri)
     lineage = {"filtering": filtered.sha256(), "embedding": embedded.sha256()}
     mark = fingerprint(
         step="selection",
         version=VERSION,
         settings=recipe.data.selection.model_dump(),
+        expectations=recipe.data.expectations.model_dump(),
         seed=recipe.seed,
         rows_per_shard=recipe.data.rows_per_shard,
         inputs=lineage,
@@ -164,7 +172,9 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
     if (done := committed(out_uri, mark)) is not None:
         return done
     categories: defaultdict[str, list[str]] = defaultdict(list)
-    for table in read_tables(filter_uri, filtered, ["sample_id", "category"]):
+    facts = SelectedFacts()
+    for table in read_tables(filter_uri, filtered, ["sample_id", "source", "category"]):
+        facts.expect(table)
         for sample_id, category in zip(table["sample_id"].to_pylist(), table["category"].to_pylist(), strict=True):
             categories[category].append(sample_id)
     choices = _choices(recipe, categories, read_embeddings(embedding_uri, embedded))
@@ -172,13 +182,18 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
     for count in filtered.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
 
+    seen: list[Sample] = []
+
     def rows() -> Iterator[Sample]:
         for sample in read_samples(filter_uri, filtered):
             tally.take(sample.source)
             tally.keep(sample.source)
-            yield marked(sample, choices[sample.category])
+            chosen = marked(sample, choices[sample.category])
+            seen.append(chosen)
+            yield chosen
 
     shards = write_samples(out_uri, rows(), recipe.data.rows_per_shard)
+    facts.see(_stages_of(seen))
     report = json.dumps(selection_report(choices, categories), indent=1).encode()
     return commit(
         out_uri,
@@ -190,6 +205,31 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
             shards=shards,
             counts=tally.counts(),
             lineage=lineage,
-            attachments={"report": attach(out_uri, "report.json", report)},
+            attachments={
+                "report": attach(out_uri, "report.json", report),
+                **selected_border(out_uri, facts, _quotas(recipe, categories), recipe.data.expectations),
+            },
         ),
     )
+
+
+def _stages_of(samples: Sequence[Sample]) -> pa.Table:
+    return stage_table(
+        [
+            {
+                "sample_id": sample.sample_id,
+                "source": sample.source,
+                "category": sample.category,
+                "stages": sample.meta["stages"],
+                "cluster": sample.meta["cluster"],
+            }
+            for sample in samples
+        ]
+    )
+
+
+def _quotas(recipe: DataRecipe, categories: Iterable[str]) -> dict[Group, int]:
+    """What the recipe lets stage 2 take of each category, where it sets a limit."""
+    settings = recipe.data.selection
+    limits = {category: settings.categories.get(category, settings.default).quota for category in categories}
+    return {("category", category): quota for category, quota in limits.items() if quota is not None}

@@ -1,12 +1,17 @@
-"""The Great Expectations suite `canonical`: what must hold for the table of training samples as a whole."""
+"""The border `canonical`, after validation: what must hold for the training samples of every source."""
 
-import logging
-import os
-import warnings
-from collections.abc import Iterable, Sequence
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+
 from data.expectations.checks import placeholders
+from data.expectations.identities import Repeats, id_hashes
+from data.expectations.suites import Expectation, between, zero
 from data.schema import CATEGORIES, Sample
 
 if TYPE_CHECKING:
@@ -14,10 +19,21 @@ if TYPE_CHECKING:
 
 SUITE = "canonical"
 MAX_IMAGES, MAX_TURNS, MAX_SIDE = 64, 400, 16_384
+ID_FORM = re.compile(r"[0-9a-f]{32}")
+COUNTED = ("rows", "malformed_ids", "unknown_categories", "misplaced_images", "without_final_answer")
+EXTENTS = {  # column: the fact whose extreme over a source it is, and which extreme
+    "most_images": ("images", max),
+    "fewest_turns": ("turns", min),
+    "most_turns": ("turns", max),
+    "shortest_answer": ("shortest_answer", min),
+    "min_width": ("min_width", min),
+    "min_height": ("min_height", min),
+    "max_side": ("max_side", max),
+}
 
 
 def sample_facts(sample: Sample) -> dict[str, Any]:
-    """The columns that the suite looks at, for one sample; sizes in pixels, None without an image."""
+    """What the suite looks at, for one sample; sizes in pixels, None without an image."""
     answers = [turn.content for turn in sample.conversations if turn.role == "assistant"]
     return {
         "sample_id": sample.sample_id,
@@ -34,101 +50,83 @@ def sample_facts(sample: Sample) -> dict[str, Any]:
     }
 
 
-def facts_frame(facts: Iterable[dict[str, Any]]) -> "pd.DataFrame":
-    """One row per sample, typed also when it is empty."""
-    columns = list(sample_facts(Sample(sample_id="", source="", category="", images=(), conversations=())))
-    import pandas as pd  # a second that the other data steps, which load this module too, need not wait
+@dataclass(slots=True)
+class CanonicalFacts:
+    """Sums and extremes over the samples by source; memory grows by ten bytes a sample."""
 
-    frame = pd.DataFrame(list(facts), columns=columns)
-    numbers = ["images", "placeholders", "turns", "shortest_answer", "min_width", "min_height", "max_side"]
-    return frame.astype(dict.fromkeys(numbers, "float64"))
+    counts: dict[str, dict[str, float]] = field(default_factory=dict)
+    extents: dict[str, dict[str, float]] = field(default_factory=dict)
+    repeats: Repeats = field(default_factory=Repeats)
 
+    def see(self, facts: Sequence[dict[str, Any]]) -> None:
+        """The `sample_facts` of some samples of any sources."""
+        if not facts:
+            return
+        names = pa.chunked_array([[fact["source"] for fact in facts]], pa.string())
+        ids = pa.chunked_array([[fact["sample_id"] for fact in facts]], pa.string())
+        self.repeats.add(names, id_hashes(ids), np.ones(len(facts), dtype=bool))
+        for fact in facts:
+            self._see(fact)
 
-def canonical_suite(sources: Sequence[str]) -> Any:
-    """The suite for a recipe's sources. `meta.name` is the name that reports and errors use."""
-    gx = _great_expectations()
-    e = gx.expectations
+    def _see(self, fact: dict[str, Any]) -> None:
+        counts = self.counts.setdefault(fact["source"], dict.fromkeys(COUNTED, 0))
+        counts["rows"] += 1
+        counts["malformed_ids"] += ID_FORM.fullmatch(fact["sample_id"] or "") is None
+        counts["unknown_categories"] += fact["category"] not in CATEGORIES
+        counts["misplaced_images"] += fact["images"] != fact["placeholders"]
+        counts["without_final_answer"] += fact["last_role"] != "assistant"
+        extents = self.extents.setdefault(fact["source"], {})
+        for column, (name, extreme) in EXTENTS.items():
+            if (value := fact[name]) is not None:
+                extents[column] = extreme(extents.get(column, value), value)
 
-    def named(name: str, kind: Any, severity: str = "critical", **arguments: Any) -> Any:
-        return kind(**arguments, severity=severity, meta={"name": name})
+    def rows(self, source: str) -> int:
+        """Samples of a source."""
+        return int(self.counts.get(source, {}).get("rows", 0))
 
-    between = e.ExpectColumnValuesToBeBetween
-    return gx.ExpectationSuite(
-        name=SUITE,
-        expectations=[
-            named("table_not_empty", e.ExpectTableRowCountToBeBetween, min_value=1),
-            named("sample_id_present", e.ExpectColumnValuesToNotBeNull, column="sample_id"),
-            named("sample_id_unique", e.ExpectColumnValuesToBeUnique, column="sample_id"),
-            named("sample_id_form", e.ExpectColumnValuesToMatchRegex, column="sample_id", regex="^[0-9a-f]{32}$"),
-            named("category_known", e.ExpectColumnValuesToBeInSet, column="category", value_set=list(CATEGORIES)),
-            named("source_known", e.ExpectColumnValuesToBeInSet, column="source", value_set=list(sources)),
-            named(
-                "every_source_has_rows",
-                e.ExpectColumnDistinctValuesToContainSet,
-                column="source",
-                value_set=list(sources),
-            ),
-            named("images_count", between, column="images", min_value=0, max_value=MAX_IMAGES),
-            named(
-                "placeholders_equal_images",
-                e.ExpectColumnPairValuesToBeEqual,
-                column_A="images",
-                column_B="placeholders",
-            ),
-            named("turns_at_least_two", between, column="turns", min_value=2),
-            named("ends_with_assistant", e.ExpectColumnValuesToBeInSet, column="last_role", value_set=["assistant"]),
-            named("answers_not_empty", between, column="shortest_answer", min_value=1),
-            named("width_positive", between, column="min_width", min_value=1),
-            named("height_positive", between, column="min_height", min_value=1),
-            named("turns_reasonable", between, "warning", column="turns", max_value=MAX_TURNS),
-            named("side_reasonable", between, "warning", column="max_side", max_value=MAX_SIDE),
-        ],
-    )
+    def frame(self, sources: Sequence[str]) -> "pd.DataFrame":
+        """One row a source: those of the recipe in its order, then any others; nothing where there is no value."""
+        import pandas as pd  # a second that the other data steps, which load this module too, need not wait
 
-
-def run_suite(frame: "pd.DataFrame", sources: Sequence[str]) -> Any:
-    """The suite's result on a table (an `ExpectationSuiteValidationResult`); no files, no network, no bars."""
-    gx = _great_expectations()
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("aerie").add_dataframe_asset("samples")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GX's own deprecations say nothing about the data
-        return batch.validate(canonical_suite(sources))
-
-
-def summary(result: Any) -> list[dict[str, Any]]:
-    """One plain entry per expectation: name, severity, success, how many rows fail, examples."""
-    entries = []
-    for item in result.to_json_dict()["results"]:
-        config, outcome = item["expectation_config"], item["result"]
-        entries.append(
+        repeated, _ = self.repeats.counts()
+        total = sum(map(self.rows, self.counts))
+        names = [*sources, *sorted(set(self.counts) - set(sources))]
+        rows = [
             {
-                "name": config["meta"]["name"],
-                "expectation": config["type"],
-                "severity": config["severity"],
-                "success": bool(item["success"]),
-                "column": config["kwargs"].get("column", ""),
-                "observed": _short(outcome.get("observed_value")),
-                "unexpected": outcome.get("unexpected_count", 0),
-                "examples": [str(value)[:80] for value in outcome.get("partial_unexpected_list", [])[:3]],
-                "exception": (item.get("exception_info") or {}).get("exception_message"),
+                "source": name,
+                **dict.fromkeys(COUNTED, 0),
+                **self.counts.get(name, {}),
+                "rows_of_all_sources": total,
+                "repeated_ids": repeated.get(name, 0),
+                **dict.fromkeys(EXTENTS, math.nan),
+                **self.extents.get(name, {}),
             }
-        )
-    return entries
+            for name in names
+        ]
+        columns = [*COUNTED, "rows_of_all_sources", "repeated_ids", *EXTENTS]
+        return pd.DataFrame(rows, columns=["source", *columns]).astype(dict.fromkeys(columns, "float64"))
 
 
-def _short(value: Any) -> str:
-    return "" if value is None else str(value)[:200]
-
-
-def _great_expectations() -> Any:
-    """Great Expectations, imported where it is used (4 s) with its analytics off, which it reads at import."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    import great_expectations
-
-    return great_expectations
+def canonical_expectations(sources: Sequence[str]) -> list[Expectation]:
+    """The suite for a recipe's sources, on a frame of `CanonicalFacts`."""
+    return [
+        between("table_not_empty", "rows_of_all_sources", 1),
+        Expectation(
+            name="source_known",
+            kind="ExpectColumnValuesToBeInSet",
+            arguments={"column": "source", "value_set": list(sources)},
+        ),
+        between("every_source_has_rows", "rows", 1),
+        zero("sample_id_unique", "repeated_ids"),
+        zero("sample_id_form", "malformed_ids"),
+        zero("category_known", "unknown_categories"),
+        between("images_count", "most_images", 0, MAX_IMAGES),
+        zero("placeholders_equal_images", "misplaced_images"),
+        between("turns_at_least_two", "fewest_turns", 2),
+        zero("ends_with_assistant", "without_final_answer"),
+        between("answers_not_empty", "shortest_answer", 1),
+        between("width_positive", "min_width", 1),
+        between("height_positive", "min_height", 1),
+        between("turns_reasonable", "most_turns", None, MAX_TURNS, "warning"),
+        between("side_reasonable", "max_side", None, MAX_SIDE, "warning"),
+    ]

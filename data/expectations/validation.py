@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from data.errors import AerieError
-from data.expectations.canonical import SUITE, facts_frame, run_suite, sample_facts, summary
+from data.expectations.border import refuse_failures, run_border
+from data.expectations.canonical import SUITE, CanonicalFacts, canonical_expectations, sample_facts
 from data.expectations.checks import Problem, image_hashes, structure_problem
-from data.expectations.docs import render_docs
 from data.expectations.leakage import LeakCheck
 from data.ledger import Tally
 from data.progress import Progress
@@ -32,7 +32,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 1
+VERSION = 2
 BATCH_ROWS = 256
 
 
@@ -44,7 +44,7 @@ class Inspection:
     leaks: LeakCheck = field(default_factory=LeakCheck)
     rejected: list[tuple[str, Rejected]] = field(default_factory=list)
     heldout: list[Sample] = field(default_factory=list)
-    facts: list[dict[str, Any]] = field(default_factory=list)
+    facts: CanonicalFacts = field(default_factory=CanonicalFacts)
     seen: set[str] = field(default_factory=set)
 
     def examine(self, sample: Sample, split: Split) -> tuple[str, ...] | Problem:
@@ -87,8 +87,9 @@ def validate_samples(recipe_uri: str, recipe_sha256: str, source_uris: list[str]
     for batch in _valid_training_batches(inspection, sources):
         writer.write_samples(batch)
     shards = writer.close()
-    result = run_suite(facts_frame(inspection.facts), list(sources))
-    report = _report(inspection, sources, result)
+    expectations, frame = canonical_expectations(list(sources)), inspection.facts.frame(list(sources))
+    found, docs = run_border(SUITE, expectations, frame, "source")
+    report = {**found, "checks": _checks(inspection, sources)}
     return commit(
         out_uri,
         Manifest(
@@ -103,7 +104,7 @@ def validate_samples(recipe_uri: str, recipe_sha256: str, source_uris: list[str]
                 "quarantine": attach(out_uri, "quarantine.parquet", _all_quarantined(inspection, sources)),
                 "heldout": attach(out_uri, "heldout.parquet", parquet_bytes(samples_to_table(inspection.heldout))),
                 "report": attach(out_uri, "report.json", json.dumps(report, indent=1, sort_keys=True).encode()),
-                "docs": attach(out_uri, "docs.html", render_docs(result)),
+                "docs": attach(out_uri, "docs.html", docs),
             },
         ),
     )
@@ -113,18 +114,11 @@ def enforce_validation(validation_uri: str) -> None:
     """Raise `AerieError` naming every failed critical expectation; a warning alone passes."""
     manifest = read_manifest(validation_uri)
     report = json.loads(read_attachment(validation_uri, manifest, "report"))
-    failed = [entry for entry in report["expectations"] if not entry["success"] and entry["severity"] == "critical"]
-    if failed:
-        lines = [
-            f"  {entry['name']}: {entry['unexpected']} rows, observed {entry['observed'] or entry['examples']}"
-            + (f" ({entry['exception']})" if entry["exception"] else "")
-            for entry in failed
-        ]
-        raise AerieError(
-            f"validation failed on {len(failed)} of {len(report['expectations'])} expectations:\n"
-            + "\n".join(lines)
-            + f"\nSee {validation_uri}/report.json, and quarantine.parquet beside it for the refused rows"
-        )
+    refuse_failures(
+        "validation",
+        report,
+        f"See {validation_uri}/report.json, and quarantine.parquet beside it for the refused rows",
+    )
 
 
 def _in_recipe_order(recipe: DataRecipe, source_uris: list[str]) -> dict[str, tuple[str, Manifest]]:
@@ -173,8 +167,8 @@ def _valid_training_batches(inspection: Inspection, sources: dict[str, tuple[str
                         inspection.refuse(sample, "train", outcome)
                     else:
                         inspection.tally.keep(name)
-                        inspection.facts.append(sample_facts(sample))
                         kept.append(sample)
+                inspection.facts.see([sample_facts(sample) for sample in kept])
                 yield kept
     progress.close()
 
@@ -185,29 +179,16 @@ def _all_quarantined(inspection: Inspection, sources: dict[str, tuple[str, Manif
     return parquet_bytes(pa.concat_tables([*earlier, quarantine_table(inspection.rejected)]))
 
 
-def _report(inspection: Inspection, sources: dict[str, tuple[str, Manifest]], result: Any) -> dict[str, Any]:
-    entries = summary(result)
+def _checks(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) -> dict[str, Any]:
+    heldout = Counter(sample.source for sample in inspection.heldout)
     refused: dict[str, Counter[str]] = {name: Counter() for name in sources}
     for name, row in inspection.rejected:
         refused[name][f"{row.split}/{row.reason}"] += 1
     return {
-        "suite": SUITE,
-        "success": all(entry["success"] for entry in entries if entry["severity"] == "critical"),
-        "expectations": entries,
-        "statistics": result.to_json_dict()["statistics"],
-        "great_expectations_version": result.to_json_dict()["meta"]["great_expectations_version"],
-        "checks": {
-            "heldout_leak": inspection.leaks.report(),
-            "rows": {
-                name: {
-                    "train": sum(fact["source"] == name for fact in inspection.facts),
-                    "heldout": sum(sample.source == name for sample in inspection.heldout),
-                }
-                for name in sources
-            },
-            "refused_here": {name: dict(sorted(counts.items())) for name, counts in refused.items()},
-            "refused_at_sourcing": {name: _refused_before(manifest) for name, (_, manifest) in sources.items()},
-        },
+        "heldout_leak": inspection.leaks.report(),
+        "rows": {name: {"train": inspection.facts.rows(name), "heldout": heldout[name]} for name in sources},
+        "refused_here": {name: dict(sorted(counts.items())) for name, counts in refused.items()},
+        "refused_at_sourcing": {name: _refused_before(manifest) for name, (_, manifest) in sources.items()},
     }
 
 

@@ -58,7 +58,7 @@ def samples_of(category, count):
 def step(folder, name, shards, rows, counts=()):
     return commit(
         folder,
-        Manifest(step=name, fingerprint=name, recipe_sha256="", rows=rows, shards=shards, counts=counts),
+        Manifest(step=f"made {name}", fingerprint=name, recipe_sha256="", rows=rows, shards=shards, counts=counts),
     )
 
 

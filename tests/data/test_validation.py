@@ -8,9 +8,10 @@ import yaml
 from PIL import Image
 
 from data.errors import AerieError
-from data.expectations.canonical import facts_frame, run_suite, sample_facts, summary
+from data.expectations.canonical import SUITE, CanonicalFacts, canonical_expectations, sample_facts
 from data.expectations.checks import image_hashes, structure_problem
 from data.expectations.docs import offline
+from data.expectations.suites import run_suite, summary
 from data.expectations.validation import enforce_validation, validate_samples
 from data.images import encode_png
 from data.registry.sourcing import source_samples
@@ -140,13 +141,14 @@ def test_a_failed_suite_writes_its_report_and_enforcement_names_the_expectations
         enforce_validation(out)
 
 
-def test_docs_open_offline_and_a_second_run_agrees(project, tmp_path):
+def test_docs_open_offline_and_a_second_run_agrees(project, tmp_path, caplog):
     recipe, sources, out = project(("good", png(1), "<image>\nq", "a", "train"))
     manifest = validate_samples(recipe, "", sources, out)
     page = read_attachment(out, manifest, "docs").decode()
     for pattern in ("<script", "<link", "<img", "http://", "https://", "onclick"):
         assert pattern not in page
-    assert "sample_id" in page
+    assert "repeated_ids" in page
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]  # the page shows every result
     assert validate_samples(recipe, "", sources, out) == manifest
     assert validate_samples(recipe, "", sources, str(tmp_path / "other")).sha256() == manifest.sha256()
 
@@ -178,15 +180,25 @@ def test_missing_and_repeated_sources_are_user_errors(project):
         ("min_width", 0, "width_positive"),
         ("placeholders", 2, "placeholders_equal_images"),
         ("last_role", "user", "ends_with_assistant"),
+        ("sample_id", "F" * 32, "sample_id_form"),
+        ("images", 65, "images_count"),
+        ("turns", 401, "turns_reasonable"),
     ],
 )
 def test_each_expectation_catches_its_fault(column, value, name):
     facts = [sample_facts(sample("<image> q", str(i), image=png(i))) for i in range(3)]
-    if column == "sample_id":
+    if name == "sample_id_unique":
         facts[1][column] = value
+    if column == "images":
+        facts[0]["placeholders"] = value
     facts[0][column] = value
-    failed = [entry["name"] for entry in summary(run_suite(facts_frame(facts), ["s"])) if not entry["success"]]
-    assert failed == [name]
+    seen = CanonicalFacts()
+    for part in (facts[:2], facts[2:], []):
+        seen.see(part)
+    entries = summary(run_suite(SUITE, canonical_expectations(["s"]), seen.frame(["s"]), "source"), "source")
+    failed = {entry["name"]: entry["examples"] for entry in entries if not entry["success"]}
+    assert list(failed) == [name]
+    assert failed[name][0].startswith("other: " if column == "source" else "s: ")
 
 
 def test_offline_takes_out_what_loads_or_runs():

@@ -95,7 +95,7 @@ def test_examples_show_right_and_wrong_ones(run):
 
 def test_validation_shows_expectations_and_the_leak_check(run):
     section = validation_section(run)
-    assert "holds" in cells(section)
+    assert {"holds", "placeholders_equal_images", "drop_share_below_limit", "quotas_respected"} <= cells(section)
     assert dict(blocks(section, KeyValues)[0].items)["Matches dropped from training"] == "0"
 
 

@@ -144,7 +144,8 @@ def test_reports_ledger_curves_and_scores_are_artifacts_that_the_ui_shows(compil
     }
     pages = {key for key, kind in shown.items() if kind in {"HTML", "Markdown"}}
     assert pages == {
-        *(("validation", "docs"), ("formatting", "ledger"), ("report", "page")),
+        *((step, "docs") for step in ("validation", "filtering", "selection")),
+        *(("formatting", "ledger"), ("report", "page")),
         *((stage, "curves") for stage in ("stage-1", "stage-1-5", "stage-2")),
         *((f"evaluation{part}", "table") for part in ("", "-2", "-3")),
     }

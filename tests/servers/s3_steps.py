@@ -1,21 +1,20 @@
 """Every step of a recipe, from sourcing to the report, as plain calls in one process; the stages train in it too."""
 
-import hashlib
 import os
-from collections.abc import Callable
 from functools import partial
 
-import data.steps
+from data_steps import Step, data_steps, visible
+
 import model.steps
-from data.files import exists, join, read_bytes
-from data.storage import Manifest, manifest_uri, read_attachment, read_manifest
+from data.files import join
+from data.storage import Manifest
 from model.evaluation.run import evaluate_checkpoint
 from model.evaluation.summary import write_report
 from model.recipe import STAGES, Recipe, load_recipe
 from model.training.job import TrainingJob
 from model.training.run import train_stage
 
-Step = Callable[[str], Manifest]
+__all__ = ["Step", "all_steps", "visible"]
 
 
 def all_steps(recipe_uri: str, run_uri: str) -> dict[str, Step]:
@@ -26,16 +25,7 @@ def all_steps(recipe_uri: str, run_uri: str) -> dict[str, Step]:
     def at(*names: str) -> list[str]:
         return [join(run_uri, name) for name in names]
 
-    steps: dict[str, Step] = {
-        f"sourcing/{use.name}": partial(data.steps.source_samples, *given, use.name) for use in recipe.data.sources
-    }
-    steps["validation"] = partial(data.steps.validate_samples, *given, at(*steps))
-    steps["embedding"] = partial(data.steps.embed_samples, *given, *at("validation"))
-    steps["gate"] = partial(data.steps.gate_sources, *given, *at("validation", "embedding"))
-    steps["filtering"] = partial(data.steps.filter_samples, *given, *at("gate"))
-    steps["selection"] = partial(data.steps.select_samples, *given, *at("filtering", "embedding"))
-    steps["augmentation"] = partial(data.steps.augment_samples, *given, *at("selection"))
-    steps["formatting"] = partial(data.steps.format_samples, *given, *at("augmentation", "validation"))
+    steps = data_steps(recipe_uri, run_uri)
     steps["tokenizer"] = partial(model.steps.train_tokenizer, *given, *at("formatting"))
     words, parent = at("formatting", "tokenizer"), ""
     for stage in STAGES:
@@ -45,18 +35,6 @@ def all_steps(recipe_uri: str, run_uri: str) -> dict[str, Step]:
         (parent,) = at(stage)
     steps["report"] = partial(write_report, *given, run_uri)
     return steps
-
-
-def visible(folder: str) -> str:
-    """What a reader sees: "" or the hash of a manifest, all of whose files are there and right (else it raises)."""
-    if not exists(manifest_uri(folder)):
-        return ""
-    manifest = read_manifest(folder)
-    for shard in manifest.shards:
-        assert hashlib.sha256(read_bytes(join(folder, shard.path))).hexdigest() == shard.sha256, shard.path
-    for name in manifest.attachments:
-        read_attachment(folder, manifest, name)
-    return manifest.sha256()
 
 
 def _train(*arguments: str) -> Manifest:

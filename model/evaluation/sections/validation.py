@@ -1,4 +1,4 @@
-"""Validation summary: expectations, quarantine by reason, and the held-out leak check."""
+"""Validation summary: the expectations at three borders, quarantine by reason, and the held-out leak check."""
 
 from typing import Any
 
@@ -9,16 +9,12 @@ from model.evaluation.run_folder import RunFolder
 def validation_section(run: RunFolder) -> Section:
     """What the suite found; read from the validation step's report."""
     report = run.document("validation")
-    expectations = report["expectations"]
-    passed = sum(entry["success"] for entry in expectations)
+    later = [run.document(step, "expectations") for step in ("filtering", "selection")]
     return Section(
         title="Validation",
         blocks=(
-            Text(
-                f"Suite {report['suite']} of Great Expectations {report['great_expectations_version']}: "
-                f"{passed} of {len(expectations)} expectations hold."
-            ),
-            _expectations(expectations),
+            *_suite(report),
+            *(block for suite in later for block in _suite(suite)),
             Text("Held-out leak check: no held-out item, and no image of one, may stand in training."),
             KeyValues(_leaks(report["checks"]["heldout_leak"])),
             _quarantine(report["checks"], run.sources),
@@ -26,16 +22,27 @@ def validation_section(run: RunFolder) -> Section:
     )
 
 
+def _suite(report: dict[str, Any]) -> tuple[Text, Table]:
+    expectations = report["expectations"]
+    passed = sum(entry["success"] for entry in expectations)
+    return (
+        Text(
+            f"Suite {report['suite']} of Great Expectations {report['great_expectations_version']}: "
+            f"{passed} of {len(expectations)} expectations hold."
+        ),
+        _expectations(expectations),
+    )
+
+
 def _expectations(entries: list[dict[str, Any]]) -> Table:
     return Table(
-        headers=("Expectation", "Severity", "Result", "Unexpected rows", "Observed"),
+        headers=("Expectation", "Severity", "Result", "Fails for"),
         rows=tuple(
             (
                 str(entry["name"]),
                 str(entry["severity"]),
                 Badge("holds", "good") if entry["success"] else Badge("fails", "bad"),
-                str(entry["unexpected"]),
-                str(entry["observed"] if entry["observed"] is not None else ""),
+                "; ".join(entry["examples"]) + (" …" if entry["unexpected"] > len(entry["examples"]) else ""),
             )
             for entry in entries
         ),
