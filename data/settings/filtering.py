@@ -6,11 +6,20 @@ from data.settings.base import Strict
 
 
 class FilterSettings(Strict):
-    """Thresholds on measured columns; a new threshold never measures again."""
+    """Thresholds on measured columns; a new threshold never measures again. A sample beyond one is dropped."""
 
+    max_order_errors: int = Field(default=0, ge=0)
+    max_empty_turns: int = Field(default=0, ge=0)
+    max_placeholder_leaks: int = Field(default=0, ge=0)
+    max_refusals: int = Field(default=0, ge=0)
+    max_template_residues: int = Field(default=0, ge=0)
     max_answer_chars: int = Field(default=4000, ge=1)
+    max_turn_chars: int = Field(default=32_000, ge=1, description="of any role: a pasted book is no question")
     max_repeated_ngram_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_loop_share: float = Field(default=0.3, ge=0, le=1)
+    max_repeated_line_ratio: float = Field(default=0.5, ge=0, le=1)
     max_repeated_turn_ratio: float = Field(default=0.5, ge=0, le=1)
     max_unsupported_decimals: int = Field(default=0, ge=0)
     max_mismatched_turns: int = Field(default=0, ge=0)
+    max_questions_beyond_images: int = Field(default=0, ge=0)
     min_image_text_relevance: float = Field(default=-1.0, ge=-1, le=1)

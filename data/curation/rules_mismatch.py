@@ -1,0 +1,65 @@
+"""Mismatched question and answer, told by their kinds alone (paper: Figure 5)."""
+
+import re
+
+from data.curation.rules import CHOSEN, COPYING, OPTION, POLAR, last_sentence, normal, words_of
+from data.curation.talk import Talk, asked
+
+DIALOGUE = "dialogue"  # free conversation: a yes/no question may get any answer
+SHORT_WORDS, SHORT_CHARS = 4, 100  # a longer answer is free text, whose kind can't be told by a rule
+BOOLEANS = frozenset({"yes", "no", "true", "false"})
+HEDGES = frozenset({"not", "nope", "yeah", "yep", "maybe", "perhaps", "possibly", "unknown", "unclear", "sometimes"})
+OPEN_WORD = re.compile(r"(?:what|which|who|whom|whose|where|when|why|how)\b", re.I)
+CHOICE = re.compile(r"\bor\b|,", re.I)
+HOW_MANY = re.compile(r"\b(?:how many|what number of)\b", re.I)
+_COUNTS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million
+    billion dozen hundreds thousands millions billions dozens no none neither both several many few couple pair
+    single all
+"""
+NUMBER_WORDS = frozenset(_COUNTS.split())
+
+
+def kind_mismatch(question: str, answer: str) -> str:
+    """Why the answer can't be one to this question, judged by their kinds alone; "" when nothing speaks against it."""
+    words = words_of(answer)
+    if len(set(OPTION.findall(question))) >= 2 and CHOSEN.fullmatch(answer.strip()):
+        return ""  # see `absent_option`
+    if HOW_MANY.search(question):
+        counts = any(char.isdigit() for char in answer) or NUMBER_WORDS & set(words)
+        return "" if counts else "'how many' without a number"
+    sentence = last_sentence(question)
+    if POLAR.match(sentence) and not CHOICE.search(sentence):
+        fits = len(words) > SHORT_WORDS or len(answer) > SHORT_CHARS or (BOOLEANS | HEDGES) & set(words)
+        return "" if fits else "yes/no question, the answer is neither"
+    bare_boolean = len(words) == 1 and words[0] in BOOLEANS - {"true", "false"}
+    if OPEN_WORD.match(sentence) and bare_boolean and not COPYING.search(sentence):
+        return "open question answered by yes or no"
+    return ""
+
+
+def absent_option(question: str, answer: str) -> str:
+    """Why the chosen letter can't be right: the question has options, and it is none of them."""
+    options = set(OPTION.findall(question))
+    chosen = CHOSEN.fullmatch(answer.strip())
+    if len(options) < 2 or not chosen:
+        return ""
+    letter = chosen.group(1).upper()
+    return "" if letter in options else f"option {letter} is not among {sorted(options)}"
+
+
+def mismatches(talk: Talk) -> list[str]:
+    """Turns of the wrong kind and contradictions; turns of a free dialogue are left alone."""
+    told: dict[str, str] = {}
+    found = []
+    for (question, answer), task in zip(talk.pairs(), talk.tasks(), strict=True):
+        if task == DIALOGUE:
+            continue
+        earlier = told.setdefault(asked(question), normal(answer))
+        reason = kind_mismatch(question, answer) or absent_option(question, answer)
+        if not reason and earlier != normal(answer):
+            reason = f"the same question was answered {earlier!r} before"
+        if reason:
+            found.append(f"{reason}: {question.strip()!r} -> {answer.strip()!r}")
+    return found
