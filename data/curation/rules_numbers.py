@@ -8,6 +8,7 @@ from data.curation.rules import READING
 from data.curation.talk import Talk
 
 DEFAULT_DECIMALS = 2  # what a picture commonly prints (prices, percentages) when no number in the sample is known
+FACTS = ("chart", "table", "values", "data", "axis", "facts")  # keys of `meta` that hold what the picture prints
 DERIVED_DECIMALS = 2  # more than its inputs have: what an average or a ratio may show
 DECIMAL = re.compile(r"(?<![\w.])\d[\d,]*\.(\d+)(?![\d]*\.?\w)")
 DERIVED = re.compile(r"\b(?:average|mean|ratio|rate|percent(?:age)?|share|proportion|per|divided|deviation)\b", re.I)
@@ -40,6 +41,16 @@ def supported_decimals(question: str, known: int | None) -> int | None:
     return base + DERIVED_DECIMALS if DERIVED.search(question) else base
 
 
+def _printed(known: dict[str, Any], questions: list[str]) -> int:
+    """Decimals of the sample's facts, where it knows them, or what pictures commonly print; of the questions if more.
+
+    Other numbers of `meta` (row numbers, sizes) and whole numbers of a question (years) say nothing about precision.
+    """
+    facts = [number for name in FACTS for number in numbers_in(known.get(name))]
+    asked = [number for question in questions for number in numbers_in(question)]
+    return max([max(map(decimals, facts)) if facts else DEFAULT_DECIMALS, *map(decimals, asked)])
+
+
 def unsupported_decimals(talk: Talk) -> tuple[int, str]:
     """The largest excess of decimals. Without an image nothing limits what an answer may know."""
     known = talk.known
@@ -47,8 +58,7 @@ def unsupported_decimals(talk: Talk) -> tuple[int, str]:
     if not talk.images and precision is None:
         return 0, ""
     pairs = talk.pairs()
-    facts = [*numbers_in(known), *(number for question, _ in pairs for number in numbers_in(question))]
-    printed = precision if isinstance(precision, int) else max(map(decimals, facts), default=None)
+    printed = precision if isinstance(precision, int) else _printed(known, [question for question, _ in pairs])
     excess, worst = 0, ""
     for question, answer in pairs:
         supported = supported_decimals(question, printed)
