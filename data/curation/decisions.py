@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     Rule(reason="placeholder_leak", measure="placeholder_leaks", threshold="max_placeholder_leaks"),
     Rule(reason="refusal", measure="refusals", threshold="max_refusals"),
     Rule(reason="template_residue", measure="template_residues", threshold="max_template_residues"),
+    Rule(reason="broken_markup", measure="markup_errors", threshold="max_markup_errors"),
     Rule(reason="answer_too_long", measure="answer_chars", threshold="max_answer_chars"),
     Rule(reason="turn_too_long", measure="max_turn_chars", threshold="max_turn_chars"),
     Rule(reason="repeated_text", measure="repeated_ngram_ratio", threshold="max_repeated_ngram_ratio"),
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     Rule(reason="repeated_turns", measure="repeated_turn_ratio", threshold="max_repeated_turn_ratio"),
     Rule(reason="unsupported_precision", measure="unsupported_decimals", threshold="max_unsupported_decimals"),
     Rule(reason="mismatched_answer", measure="mismatched_turns", threshold="max_mismatched_turns"),
+    Rule(reason="mismatched_language", measure="language_mismatches", threshold="max_language_mismatches"),
     Rule(reason="absent_image", measure="questions_beyond_images", threshold="max_questions_beyond_images"),
 )
 MEASURE_OF = {rule.reason: rule.measure for rule in RULES}

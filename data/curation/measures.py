@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from data.curation.rules_images import questions_beyond
+from data.curation.rules_language import language_mismatches
 from data.curation.rules_leaks import leaks, refusals, residues
+from data.curation.rules_markup import markup_errors
 from data.curation.rules_mismatch import mismatches
 from data.curation.rules_numbers import unsupported_decimals
 from data.curation.rules_repetition import loop_share, of_answers, repeated_lines, repeated_ngrams, repeated_turns
@@ -68,6 +70,10 @@ MEASURES: dict[str, Measure] = {
     "mismatched_turns": Measure(
         exact=partial(_counted, mismatches), meaning="answers of the wrong kind, or contradicting an earlier one"
     ),
+    "language_mismatches": Measure(
+        exact=partial(_counted, language_mismatches), meaning="answers in another language than their question"
+    ),
+    "markup_errors": Measure(exact=partial(_counted, markup_errors), meaning="answers with broken markup"),
     "questions_beyond_images": Measure(
         exact=partial(_counted, questions_beyond), meaning="questions about images that the sample doesn't have"
     ),

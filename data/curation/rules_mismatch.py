@@ -12,6 +12,8 @@ HEDGES = frozenset({"not", "nope", "yeah", "yep", "maybe", "perhaps", "possibly"
 OPEN_WORD = re.compile(r"(?:what|which|who|whom|whose|where|when|why|how)\b", re.I)
 CHOICE = re.compile(r"\bor\b|,", re.I)
 HOW_MANY = re.compile(r"\b(?:how many|what number of)\b", re.I)
+LETTER_AND_TEXT = re.compile(r"\(?([A-H])[.):]\s*([^\n]+)")
+OPTION_LINE = re.compile(r"(?:^|[\s(])\(?([A-H])[.):]\s*([^\n]+?)(?=\s+\(?[A-H][.):]\s|\n|$)")
 _COUNTS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million
@@ -49,6 +51,21 @@ def absent_option(question: str, answer: str) -> str:
     return "" if letter in options else f"option {letter} is not among {sorted(options)}"
 
 
+def other_option(question: str, answer: str) -> str:
+    """Why an answer like `B. red` can't be right: B is none of the options, or `red` is the text of another one."""
+    said = LETTER_AND_TEXT.fullmatch(answer.strip())
+    if answer.strip() in question:
+        return ""  # copied from there
+    options = {letter: normal(text).rstrip(".;,") for letter, text in OPTION_LINE.findall(question)}
+    if len(options) < 2 or not said:
+        return ""
+    letter, text = said.group(1), normal(said.group(2)).rstrip(".;,")
+    if letter not in options:
+        return f"option {letter} is not among {sorted(options)}"
+    others = [other for other, listed in options.items() if listed == text and other != letter]
+    return f"{text!r} is option {others[0]}, not {letter}" if others and options[letter] != text else ""
+
+
 def mismatches(talk: Talk) -> list[str]:
     """Turns of the wrong kind and contradictions; turns of a free dialogue are left alone."""
     told: dict[str, str] = {}
@@ -57,7 +74,7 @@ def mismatches(talk: Talk) -> list[str]:
         if task == DIALOGUE:
             continue
         earlier = told.setdefault(asked(question), normal(answer))
-        reason = kind_mismatch(question, answer) or absent_option(question, answer)
+        reason = kind_mismatch(question, answer) or absent_option(question, answer) or other_option(question, answer)
         if not reason and earlier != normal(answer):
             reason = f"the same question was answered {earlier!r} before"
         if reason:

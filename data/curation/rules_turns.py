@@ -1,9 +1,13 @@
 """Turns that are empty or out of order."""
 
+import re
+
 from data.curation.talk import Talk
 from data.schema import plain_text
 
 EXPECTED = ("user", "assistant")
+BLANK = re.compile(r"[\s.…_*#~–—-]+")  # says nothing, unless a sign was asked for
+SIGN = re.compile(r"\b(?:symbols?|marks?|signs?|punctuation|operators?|characters?|operations?|morse|pattern)\b", re.I)
 
 
 def empty_turns(talk: Talk) -> list[str]:
@@ -11,9 +15,13 @@ def empty_turns(talk: Talk) -> list[str]:
     found = [
         f"turn {index + 1} ({role}) is empty"
         for index, (role, text) in enumerate(zip(talk.roles, talk.texts, strict=True))
-        if not plain_text(text)
+        if not plain_text(text) or (role == "assistant" and BLANK.fullmatch(text) and not _asks_for_a_sign(talk, index))
     ]
     return found if "assistant" in talk.roles else [*found, "no answer"]
+
+
+def _asks_for_a_sign(talk: Talk, index: int) -> bool:
+    return index > 0 and SIGN.search(talk.texts[index - 1]) is not None
 
 
 def order_errors(talk: Talk) -> list[str]:
