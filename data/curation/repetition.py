@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from data.curation.rules_repetition import NGRAM_CHARS, NGRAM_WORDS, WORD_CODES
+from data.curation.rules_repetition import LEAST_WORDS, NGRAM_CHARS, NGRAM_WORDS, WORD_CODES
 
 BLOCK_BYTES = 4 << 20  # text in one go; about 40 times as much memory is used meanwhile
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -92,7 +92,7 @@ def _block(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarra
     distinct = np.bincount((keys[new] >> np.uint64(GRAM_BITS)).astype(np.int64), minlength=count)
     grams = np.maximum(words - NGRAM_WORDS + 1, 0)
     np.divide(distinct, grams, out=ratio, where=grams > 0)
-    return np.where(grams > 0, 1 - ratio, 0.0), longest, words
+    return np.where(words >= LEAST_WORDS, 1 - ratio, 0.0), longest, words
 
 
 def _edges(inside: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

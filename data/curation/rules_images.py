@@ -4,11 +4,12 @@ import re
 
 from data.curation.talk import Talk
 
+IMAGE_WORDS = "image|picture|photo|photograph|figure|chart|graph|diagram|screenshot|map"
 IMAGE_TALK = re.compile(
-    r"\b(?:(?:in|on|of|from) (?:the|this|that) (?:image|picture|photo|photograph|figure|chart|graph|diagram|screenshot)"
-    r"|(?:image|picture|photo|figure|chart|graph|diagram|screenshot) (?:above|below|shown|show|shows)"
-    r"|shown (?:above|below|here)|(?:describe|look at) (?:the|this) (?:image|picture|photo)"
-    r"|(?:read|transcribe) the (?:text|sign|label))\b",
+    rf"\b(?:(?:in|on|of|from|to) (?:the|this|that) (?:{IMAGE_WORDS})|(?:{IMAGE_WORDS}) (?:above|below|shown?|shows)"
+    rf"|(?:this|(?:the|a) (?:given|attached|provided|following)) (?:{IMAGE_WORDS})"
+    rf"|(?:describe|look at|summari[sz]e|does|was) (?:the|this) (?:{IMAGE_WORDS})"
+    r"|shown (?:above|below|here)|(?:read|transcribe) the (?:text|sign|label))\b",
     re.I,
 )
 NTH_IMAGE = re.compile(r"\b(second|third|fourth) (?:image|picture|photo)\b|\b(?:image|picture) ([2-9])\b", re.I)

@@ -11,6 +11,7 @@ from data.curation.rules import normal
 from data.curation.talk import Talk, asked
 
 NGRAM_WORDS, NGRAM_CHARS = 3, 10
+LEAST_WORDS = 8  # a shorter text may say the same word again ("no no no")
 LOOP_FROM = 0.075  # below this share of repeated n-grams a text is not searched for loops and repeated lines
 LOOP_TIMES = 4  # a loop says its unit so often, back to back; a refrain rarely does
 LONG_WORD = 24  # bytes; such a word is searched for a loop of characters
@@ -51,11 +52,13 @@ def by_characters(words: int, length: int) -> bool:
 
 
 def repeated_ngrams(text: str) -> float:
-    """Share of word 3-grams that stood before; of character 10-grams where a long text has hardly any words."""
+    """Share of word 3-grams that stood before; of character 10-grams where a long text has hardly any words.
+
+    A text of fewer than `LEAST_WORDS` words repeats nothing."""
     words = byte_words(text)
     if by_characters(len(words), len(text.encode("utf-8", "surrogatepass"))):
         return _repeated(normal(text), NGRAM_CHARS)
-    return _repeated(words, NGRAM_WORDS)
+    return _repeated(words, NGRAM_WORDS) if len(words) >= LEAST_WORDS else 0.0
 
 
 def loop_share(text: str) -> float:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.curation.repetition import text_bytes
+from data.curation.rules_images import IMAGE_WORDS
 from data.curation.rules_leaks import PLAIN_SLOTS
 from data.curation.screens_markup import broken_markup
 from data.curation.screens_pairs import among, found, other_kinds, other_languages
@@ -26,7 +27,6 @@ BYTE_WEIGHTS[ord("A") : ord("Z") + 1] = BYTE_WEIGHTS[ord("a") : ord("z") + 1]
 BYTE_WEIGHTS[128:] = BYTE_WEIGHTS[128]
 
 
-IMAGE_WORDS = "image|picture|photo|photograph|figure|chart|graph|diagram|screenshot"
 REFUSES = (
     "(?i:as an ai|i(?:['’]m| am) (?:[^ ]+ )?(?:sorry|afraid|unable|not able)|i (?:do not|don['’]t) have"
     "|i (?:must|have to) dec"
@@ -40,7 +40,8 @@ CONTROL = (
 RESIDUES = rf"(?i:{PLAIN_SLOTS}|\{{\{{|TODO|\[(?:insert|your|fill)|<(?:answer|insert|your))|\\(?:begin|end)\s*\{{"
 EMPTY = r"^(?:<image>|[^!-~]|[._*#~-])*$"
 TALK = (
-    rf"(?i)(?:the|this|that) (?:{IMAGE_WORDS})|(?:{IMAGE_WORDS}) (?:above|below|show)|shown (?:above|below|here)"
+    rf"(?i)(?:the|this|that|given|attached|provided|following) (?:{IMAGE_WORDS})"
+    rf"|(?:{IMAGE_WORDS}) (?:above|below|show)|shown (?:above|below|here)"
     "|(?:read|transcribe) the"
 )
 NTH = r"(?i)(?:second|third|fourth) (?:image|picture|photo)|(?:image|picture) [2-9]"

@@ -1,7 +1,9 @@
 """The columnar measures are the exact ones, whatever the rows say."""
 
 import io
+import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from data.curation.turns import COLUMNS
 from data.schema import ImageRef, Turn, make_sample, samples_to_table
 from data.shardwise import shard_bytes, shard_table
 
+LABELLED = Path(__file__).parent / "labelled"
 IMAGE = ImageRef(bytes=b"png", path="a.png", width=8, height=8)
 QUESTIONS = [
     "is there a red circle in the image?", "<image>\nWhat color is it?", "How many dogs are there?", "Read the text.",
@@ -29,7 +32,8 @@ ANSWERS = [
     "{answer}", r"\begin{align*} x", r"\boxed{}", "the cat sat on the mat " * 9, "ha " * 30, "哈" * 60, "0." + "3" * 60,
     "one two three four five six seven.\nsame line here\n" * 6, "abcabcabc" * 12, "a b c d e f g h " * 2, "no-one", "d",
     "A long answer with many words that says something about the picture and nothing else at all.", "maybe so",
-    "[your x]",    "是的，图中有一只猫。", "none", "x" * 150,
+    "[your x]", "`$x` and $y", "| a | b |\n|---|---|\n| 1 |", r"\\left( x \\rightarrow y", "<b>x</i>", "costs $5", "B. blue",
+    "La femme attend le train avec une valise dans la main et elle est dans la gare.", "A. blue", "</s>", "...",    "是的，图中有一只猫。", "none", "x" * 150,
 ]  # fmt: skip
 
 
@@ -77,6 +81,23 @@ def test_columns_and_rows_agree_on_any_text(rows):
                 meta={},
             )
             for texts in rows
+        ]
+    )
+
+
+@pytest.mark.parametrize("path", sorted(LABELLED.rglob("*.jsonl")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_columns_and_rows_agree_on_the_labelled_sets(path):
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    compare(
+        [
+            make_sample(
+                source="s",
+                category="science",
+                images=(IMAGE,) * line.get("images", 1),
+                conversations=tuple(Turn(role=role, content=content) for role, content in line["turns"]),
+                meta=line.get("meta", {}),
+            )
+            for line in lines
         ]
     )
 
