@@ -32,8 +32,10 @@ ANSWERS = [
     "{answer}", r"\begin{align*} x", r"\boxed{}", "the cat sat on the mat " * 9, "ha " * 30, "哈" * 60, "0." + "3" * 60,
     "one two three four five six seven.\nsame line here\n" * 6, "abcabcabc" * 12, "a b c d e f g h " * 2, "no-one", "d",
     "A long answer with many words that says something about the picture and nothing else at all.", "maybe so",
-    "[your x]", "`$x` and $y", "| a | b |\n|---|---|\n| 1 |", r"\\left( x \\rightarrow y", "<b>x</i>", "costs $5", "B. blue",
-    "La femme attend le train avec une valise dans la main et elle est dans la gare.", "A. blue", "</s>", "...",    "是的，图中有一只猫。", "none", "x" * 150,
+    "[your x]", "`$x` and $y", "| a | b |\n|---|---|\n| 1 |", r"\\left( x \\rightarrow y", "<b>x</i>", "costs $5",
+    "La femme attend le train avec une valise dans la main et elle est dans la gare.", "A. blue", "</s>", "...",
+    "B. blue",
+    "是的，图中有一只猫。", "none", "x" * 150,
 ]  # fmt: skip
 
 
