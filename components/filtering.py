@@ -12,6 +12,7 @@ def filtering(
     storage_uri: str,
     run_id: str,
     gate_sha256: str,
+    embedding_sha256: str,
     metrics: dsl.Output[dsl.Metrics],
     manifest: dsl.Output[dsl.Dataset],
 ) -> str:
@@ -21,5 +22,6 @@ def filtering(
 
     with open_door("filtering", storage_uri, run_id) as door:
         gate = door.upstream("gate", gate_sha256)
-        done = filter_samples(recipe_uri, recipe_sha256, gate, door.out)
+        embedding = door.upstream("embedding", embedding_sha256)
+        done = filter_samples(recipe_uri, recipe_sha256, gate, door.out, embedding)
         return door.finish(done, metrics, manifest)

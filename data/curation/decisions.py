@@ -45,8 +45,9 @@ RULES: tuple[Rule, ...] = (
     Rule(reason="mismatched_answer", measure="mismatched_turns", threshold="max_mismatched_turns"),
     Rule(reason="mismatched_language", measure="language_mismatches", threshold="max_language_mismatches"),
     Rule(reason="absent_image", measure="questions_beyond_images", threshold="max_questions_beyond_images"),
+    Rule(reason="irrelevant_image", measure="relevance", beyond="<", threshold="min_image_text_relevance"),
+    Rule(reason="no_text_in_image", measure="text_strokes", beyond="<", threshold="min_text_strokes"),
 )
-MEASURE_OF = {rule.reason: rule.measure for rule in RULES}
 KEPT = -1
 
 
@@ -68,9 +69,15 @@ class Decisions:
 
 
 def decide(measures: pa.Table, settings: FilterSettings) -> Decisions:
-    """Decide on every row of a measures table. Pure, no text is looked at."""
-    fired = np.stack([rule.fires(measures[rule.measure].to_numpy(), settings) for rule in RULES])
+    """Decide on every row of a measures table; a measure that wasn't taken decides nothing. No text is looked at."""
+    fired = np.stack([rule.fires(column(measures, rule.measure), settings) for rule in RULES])
     return Decisions(first=np.where(fired.any(axis=0), fired.argmax(axis=0), KEPT), fired=fired)
+
+
+def column(measures: pa.Table, name: str) -> np.ndarray:
+    """A measure's values [R]; NaN where it wasn't taken."""
+    taken = name in measures.column_names
+    return measures[name].to_numpy() if taken else np.full(measures.num_rows, np.nan)
 
 
 @dataclass(slots=True)
@@ -80,9 +87,9 @@ class Distribution:
     values: Counter[float] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, column: np.ndarray) -> "Distribution":
+    def of(cls, measured: np.ndarray) -> "Distribution":
         """Count one shard's values."""
-        known = column[~np.isnan(column)]
+        known = measured[~np.isnan(measured)]
         values, rows = np.unique(np.round(known.astype(np.float64), DIGITS), return_counts=True)
         return cls(Counter(dict(zip(values.tolist(), rows.tolist(), strict=True))))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.curation.decisions import RULES, Distribution
-from data.curation.measures import MEASURES, explain
+from data.curation.measures import MEANINGS, explain
 from data.curation.talk import Talk
 from data.curation.turns import COLUMNS, flatten
 from data.ledger import Tally
@@ -19,7 +19,7 @@ from data.storage import Manifest
 SNIPPET_CHARS = 300
 BINS = 12
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
-Place = tuple[str, int, tuple[str, ...]]  # (shard, row, all reasons)
+Place = tuple[str, int, tuple[str, ...], float]  # (shard, row, all reasons, value of the measure)
 
 
 @dataclass(slots=True)
@@ -35,6 +35,10 @@ class Found:
     fired: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Place]] = field(default_factory=dict)
     dropped: list[pa.Table] = field(default_factory=list)
+
+    def distribution(self, measure: str) -> Distribution:
+        """A measure's values; empty when it wasn't taken."""
+        return self.distributions.get(measure, Distribution())
 
     def merge(self, other: "Found", examples: int) -> None:
         """Add a later shard's part; at most so many examples of a reason are kept."""
@@ -66,17 +70,13 @@ def filter_report(
             {
                 "reason": rule.reason,
                 "measure": rule.measure,
-                "meaning": MEASURES[rule.measure].meaning,
+                "meaning": MEANINGS[rule.measure],
                 "beyond": rule.beyond,
                 "threshold": getattr(settings, rule.threshold),
                 "fired": found.fired[rule.reason],
                 "dropped": dropped.get(rule.reason, {}),
-                "quantiles": [[share, found.distributions[rule.measure].quantile(share)] for share in QUANTILES]
-                if rule.measure in found.distributions
-                else [],
-                "histogram": found.distributions[rule.measure].histogram(BINS)
-                if rule.measure in found.distributions
-                else [],
+                "quantiles": [[share, found.distribution(rule.measure).quantile(share)] for share in QUANTILES],
+                "histogram": found.distribution(rule.measure).histogram(BINS),
             }
             for rule in RULES
         ],
@@ -87,29 +87,29 @@ def filter_report(
 
 def _examples(gate_uri: str, gate: Manifest, found: Found) -> dict[str, list[dict[str, Any]]]:
     """The texts of a few dropped rows; only the shards that hold them are read again."""
-    wanted: defaultdict[str, list[tuple[str, int, tuple[str, ...]]]] = defaultdict(list)
+    wanted: defaultdict[str, list[tuple[str, int, tuple[str, ...], float]]] = defaultdict(list)
     for reason, places in found.examples.items():
-        for path, row, reasons in places:
-            wanted[path].append((reason, row, reasons))
+        for path, row, reasons, value in places:
+            wanted[path].append((reason, row, reasons, value))
     shown: dict[str, list[dict[str, Any]]] = {reason: [] for reason in found.examples}
     for shard in gate.shards:
         if shard.path not in wanted:
             continue
         table = shard_table(shard_payload(gate_uri, shard, gate.step), COLUMNS)
-        talks = flatten(table).talks(np.unique([row for _, row, _ in wanted[shard.path]]))
-        for reason, row, reasons in wanted[shard.path]:
+        talks = flatten(table).talks(np.unique([row for _, row, _, _ in wanted[shard.path]]))
+        for reason, row, reasons, value in wanted[shard.path]:
             shown[reason].append(
                 {
                     "sample_id": table["sample_id"][row].as_py(),
                     "source": table["source"][row].as_py(),
-                    **example(talks[row], reason),
+                    **example(talks[row], reason, value),
                     "reasons": list(reasons),
                 }
             )
     return shown
 
 
-def example(talk: Talk, reason: str) -> dict[str, str]:
+def example(talk: Talk, reason: str, value: float) -> dict[str, str]:
     """The conversation, shortened, and what was found in it."""
     measure = next(rule.measure for rule in RULES if rule.reason == reason)
-    return {"before": talk.snippet(SNIPPET_CHARS), "detail": explain(talk, measure)}
+    return {"before": talk.snippet(SNIPPET_CHARS), "detail": explain(talk, measure, value)}

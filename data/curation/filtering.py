@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data.curation.decisions import RULES, Decisions, Distribution, decide
+from data.curation.decisions import RULES, Decisions, Distribution, column, decide
 from data.curation.filter_report import Found, filter_report
 from data.curation.measures import VERSION as MEASURES_VERSION
 from data.curation.measuring import FOLDER as MEASURES
 from data.curation.measuring import measure_samples
+from data.curation.relevance import FOLDER as RELEVANCE
+from data.curation.relevance import VERSION as RELEVANCE_VERSION
+from data.curation.relevance import measure_relevance
+from data.curation.strokes import FOLDER as STROKES
+from data.curation.strokes import VERSION as STROKES_VERSION
+from data.curation.strokes import measure_strokes
 from data.errors import AerieError
 from data.files import join
 from data.ledger import Tally
@@ -38,23 +44,16 @@ FEW_ROWS = 20_000  # are done before worker processes have started
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sieve:
-    """What a worker needs beside the shard: where the measures are, the thresholds, where the kept rows go."""
+    """What a worker needs beside the shard: the tables of measures by folder, the thresholds, where kept rows go."""
 
-    measures_uri: str
-    measures: tuple[Shard, ...]
+    tables: dict[str, tuple[Shard, ...]]
     settings: FilterSettings
     out_uri: str
 
     def __call__(self, folder: str, shard: Shard) -> tuple[Shard | None, Tally, Found]:
         """Write the rows of one shard that stay; None when none does."""
-        entry = next(one for one in self.measures if one.path == shard.path)
-        measures = shard_table(shard_payload(self.measures_uri, entry, MEASURES))
+        measures = self.measures(folder, shard)
         payload = shard_payload(folder, shard, "gate")
-        if measures.num_rows != shard.rows:
-            raise AerieError(
-                f"{join(self.measures_uri, entry.path)} has {measures.num_rows} rows, {join(folder, shard.path)} has "
-                f"{shard.rows}; delete {self.measures_uri} and run the step again"
-            )
         decisions = decide(measures, self.settings)
         kept = int(decisions.keep.sum())
         written = None
@@ -63,6 +62,22 @@ class Sieve:
             rest = payload if kept == shard.rows else _kept(payload, decisions.keep)
             written = write_shard(self.out_uri, shard.path, rest, kept)
         return written, _tally(measures["source"].to_pylist(), decisions), _found(shard, measures, decisions)
+
+    def measures(self, folder: str, shard: Shard) -> pa.Table:
+        """All measures of one shard side by side; `AerieError` when a table has other rows than the samples."""
+        joined = None
+        for uri, shards in self.tables.items():
+            entry = next((one for one in shards if one.path == shard.path), None)
+            if entry is None or entry.rows != shard.rows:
+                raise AerieError(f"{uri} doesn't fit {join(folder, shard.path)}; delete {uri} and run the step again")
+            table = shard_table(shard_payload(uri, entry, "filtering"))
+            if joined is None:
+                joined = table
+                continue
+            for name in set(table.column_names) - set(joined.column_names):
+                joined = joined.append_column(name, table[name])
+        assert joined is not None
+        return joined
 
 
 def _kept(payload: bytes, keep: np.ndarray) -> bytes:
@@ -84,10 +99,13 @@ def _found(shard: Shard, measures: pa.Table, decisions: Decisions) -> Found:
     """What the report says of one shard."""
     found = Found(rows=shard.rows)
     for index, rule in enumerate(RULES):
-        found.distributions[rule.measure] = Distribution.of(measures[rule.measure].to_numpy())
+        values = column(measures, rule.measure)
+        found.distributions[rule.measure] = Distribution.of(values)
         found.fired[rule.reason] += int(decisions.fired[index].sum())
         rows = np.flatnonzero(decisions.first == index)[:EXAMPLES].tolist()
-        found.examples[rule.reason] = [(shard.path, row, tuple(decisions.reasons(row))) for row in rows]
+        found.examples[rule.reason] = [
+            (shard.path, row, tuple(decisions.reasons(row)), float(values[row])) for row in rows
+        ]
     dropped = np.flatnonzero(~decisions.keep)
     found.dropped.append(
         pa.table(
@@ -101,32 +119,44 @@ def _found(shard: Shard, measures: pa.Table, decisions: Decisions) -> Found:
     return found
 
 
-def filter_samples(recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: str) -> Manifest:
-    """Keep the samples that pass every rule.
+def filter_samples(
+    recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: str, embedding_uri: str | None = None
+) -> Manifest:
+    """Keep the samples that pass every rule; with embeddings, also by whether question and image belong together.
 
-    Attachments: `measures` (the manifest of the measures table in OUT/measures), `dropped` (Parquet: sample_id,
-    source, reason) and `report` (JSON).
+    Attachments: the manifests of the tables of measures (`measures` in OUT/measures; `relevance`, `strokes` where
+    they were asked for), `dropped` (Parquet: sample_id, source, reason) and `report` (JSON).
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     gate, settings = read_manifest(gate_uri), recipe.data.filtering
+    lineage = {"gate": gate.sha256()}
+    if embedding_uri is not None and settings.measure_relevance:
+        lineage["embedding"] = read_manifest(embedding_uri).sha256()
     mark = fingerprint(
         step="filtering",
-        version=[VERSION, MEASURES_VERSION],
+        version=[VERSION, MEASURES_VERSION, RELEVANCE_VERSION, STROKES_VERSION],
         settings=settings.model_dump(),
-        inputs=[gate.sha256()],
+        seed=recipe.seed,
+        inputs=lineage,
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
     workers = WORKERS if gate.rows > FEW_ROWS else 1
-    measures = measure_samples(gate_uri, gate, out_uri, workers)
-    measures_uri = join(out_uri, MEASURES)
-    sieve = Sieve(measures_uri=measures_uri, measures=measures.shards, settings=settings, out_uri=out_uri)
+    tables = {MEASURES: measure_samples(gate_uri, gate, out_uri, workers)}
+    if embedding_uri is not None and settings.measure_relevance:
+        tables[RELEVANCE] = measure_relevance(gate_uri, gate, embedding_uri, out_uri, settings, recipe.seed)
+    if settings.measure_strokes:
+        tables[STROKES] = measure_strokes(gate_uri, gate, out_uri, workers)
+    shards_of = {join(out_uri, name): table.shards for name, table in tables.items()}
+    sieve = Sieve(tables=shards_of, settings=settings, out_uri=out_uri)
     tally = Tally("filtering")
     for count in gate.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
     shards, found = _collect(map_shards(sieve, gate_uri, gate, workers), tally, gate)
     report = filter_report(gate_uri, gate, found, tally, settings)
-    entry = {"path": f"{MEASURES}/{MANIFEST_NAME}", "sha256": measures.sha256()}
+    entries = {
+        name: {"path": f"{name}/{MANIFEST_NAME}", "sha256": table.sha256()} for name, table in sorted(tables.items())
+    }
     return commit(
         out_uri,
         Manifest(
@@ -136,14 +166,19 @@ def filter_samples(recipe_uri: str, recipe_sha256: str, gate_uri: str, out_uri: 
             rows=sum(shard.rows for shard in shards),
             shards=tuple(shards),
             counts=tally.counts(),
-            lineage={"gate": gate.sha256()},
+            lineage=lineage,
             attachments={
-                "measures": entry,
-                "dropped": attach(out_uri, "dropped.parquet", shard_bytes(pa.concat_tables(found.dropped))),
+                **entries,
+                "dropped": attach(out_uri, "dropped.parquet", shard_bytes(_dropped(found))),
                 "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
             },
         ),
     )
+
+
+def _dropped(found: Found) -> pa.Table:
+    empty = pa.table({name: pa.array([], pa.string()) for name in ("sample_id", "source", "reason")})
+    return pa.concat_tables([empty, *(table.cast(empty.schema) for table in found.dropped)])
 
 
 def _collect(

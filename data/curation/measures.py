@@ -80,13 +80,19 @@ MEASURES: dict[str, Measure] = {
 }
 
 
+MEANINGS = {name: one.meaning for name, one in MEASURES.items()} | {
+    "relevance": "agreement of the question with those of similar images (or its cosine to the image)",
+    "text_strokes": "cells that look like text, where the question asks for text",
+}
+
+
 def measure(sample: Sample) -> dict[str, float]:
     """All measures of one sample; pure."""
     talk = Talk.of(sample)
     return {name: one.exact(talk)[0] for name, one in MEASURES.items()}
 
 
-def explain(talk: Talk, name: str) -> str:
+def explain(talk: Talk, name: str, value: float) -> str:
     """What a measure found, in words where it has them, else its value."""
-    value, detail = MEASURES[name].exact(talk)
+    detail = MEASURES[name].exact(talk)[1] if name in MEASURES else ""
     return detail[:DETAIL_CHARS] or f"{name} = {value:.4g}"

@@ -6,16 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.curation.measure_tables import Measured, commit_measures, measure_mark, write_measures
 from data.curation.measures import MEASURES, VERSION
 from data.curation.repetition import repetition
 from data.curation.rules_repetition import LONG_WORD, LOOP_FROM
 from data.curation.screens import Columns, screens
 from data.curation.turns import ASSISTANT, COLUMNS, SYSTEM, USER, Turns, flatten
 from data.files import join
-from data.ledger import Tally
-from data.progress import Progress
-from data.shardwise import map_shards, shard_bytes, shard_payload, shard_table, write_shard
-from data.storage import Manifest, Shard, commit, committed, fingerprint
+from data.shardwise import shard_payload, shard_table
+from data.storage import Manifest, Shard, committed
 
 FOLDER = "measures"
 KEYS = ("sample_id", "source", "category")
@@ -26,42 +25,18 @@ MEASURES_SCHEMA = pa.schema(
 
 
 def measure_samples(gate_uri: str, gate: Manifest, out_uri: str, workers: int) -> Manifest:
-    """The measures of every row as a table of its own, shard by shard beside the samples; measured once.
-
-    The fingerprint knows the samples and this code's version, not the thresholds.
-    """
-    folder = join(out_uri, FOLDER)
-    mark = fingerprint(step=FOLDER, version=VERSION, inputs=[gate.sha256()])
+    """The measures of every row as a table of its own in OUT/measures; measured once."""
+    folder, lineage = join(out_uri, FOLDER), {"gate": gate.sha256()}
+    mark = measure_mark(FOLDER, VERSION, lineage)
     if (done := committed(folder, mark)) is not None:
         return done
-    progress, tally, shards = Progress("measuring", gate.rows), Tally(FOLDER), []
-    for shard, counted in map_shards(partial(measure_shard, folder), gate_uri, gate, workers):
-        shards.append(shard)
-        tally.merge(counted)
-        progress.update(shard.rows)
-    progress.close()
-    return commit(
-        folder,
-        Manifest(
-            step=FOLDER,
-            fingerprint=mark,
-            recipe_sha256="",
-            rows=sum(shard.rows for shard in shards),
-            shards=tuple(shards),
-            counts=tally.counts(),
-            lineage={"gate": gate.sha256()},
-        ),
-    )
+    return commit_measures(folder, FOLDER, mark, gate_uri, gate, lineage, partial(measure_shard, folder), workers)
 
 
-def measure_shard(out_uri: str, folder: str, shard: Shard) -> tuple[Shard, Tally]:
+def measure_shard(out_uri: str, folder: str, shard: Shard) -> Measured:
     """Measure one shard; the pictures' bytes are not read."""
-    table = measured(shard_table(shard_payload(folder, shard, "gate"), COLUMNS))
-    tally = Tally(FOLDER)
-    for entry in pc.value_counts(table["source"]).to_pylist():
-        tally.take(entry["values"], entry["counts"])
-        tally.keep(entry["values"], entry["counts"])
-    return write_shard(out_uri, shard.path, shard_bytes(table, max(table.num_rows, 1)), table.num_rows), tally
+    table = shard_table(shard_payload(folder, shard, "gate"), COLUMNS)
+    return write_measures(out_uri, FOLDER, shard, measured(table), table["source"])
 
 
 def measured(table: pa.Table) -> pa.Table:

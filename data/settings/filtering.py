@@ -1,5 +1,7 @@
 """Settings of the filters: thresholds on measured columns."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from data.settings.base import Strict
@@ -24,4 +26,10 @@ class FilterSettings(Strict):
     max_mismatched_turns: int = Field(default=0, ge=0)
     max_language_mismatches: int = Field(default=0, ge=0)
     max_questions_beyond_images: int = Field(default=0, ge=0)
+    image_text_space: Literal["separate", "joint"] = Field(
+        default="separate", description="joint: the image and text encoders share a space, as in CLIP"
+    )
+    measure_relevance: bool = Field(default=True, description="where the step is given embeddings")
     min_image_text_relevance: float = Field(default=-1.0, ge=-1, le=1)
+    measure_strokes: bool = Field(default=False, description="decode pictures whose question asks for text")
+    min_text_strokes: int = Field(default=1, ge=0, description="used with measure_strokes")

@@ -214,7 +214,7 @@ def baseline() -> dict[str, float]:
 def apart(count: int, quotas: bool) -> dict[str, object]:
     """One size in a process of its own."""
     command = [sys.executable, __file__, "--one", str(count), *(["--quotas"] if quotas else [])]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def main() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.curation.decisions import KEPT, RULES, Distribution, decide
-from data.curation.measures import MEASURES
+from data.curation.measures import MEANINGS, MEASURES
 from data.settings.filtering import FilterSettings
 
 
@@ -20,13 +20,18 @@ def test_the_first_rule_that_fires_is_the_reason_and_all_are_known():
 
 
 def test_every_rule_reads_a_measure_and_a_threshold():
-    assert {rule.measure for rule in RULES} <= set(MEASURES)
+    assert {rule.measure for rule in RULES} <= set(MEANINGS)
     assert {rule.threshold for rule in RULES} <= set(FilterSettings.model_fields)
     assert len({rule.reason for rule in RULES}) == len(RULES)
 
 
 def test_each_threshold_moves_its_own_rule():
     for rule in RULES:
+        if rule.beyond == "<":
+            values = [10.0, np.nan, -1.0]
+            settings = FilterSettings(min_image_text_relevance=0.0)
+            assert rule.fires(np.array(values), settings).tolist() == [False, False, True], rule
+            continue
         values = [0.0, 1.0] if MEASURES[rule.measure].share else [0, 10**6]
         fired = rule.fires(np.array(values), FilterSettings())
         assert fired.tolist() == [False, True], rule

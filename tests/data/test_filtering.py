@@ -60,8 +60,9 @@ LABELLED = [
 ]
 
 
-COUNTS = [rule.threshold for rule in RULES if not MEASURES[rule.measure].share]
-SHARES = [rule.threshold for rule in RULES if MEASURES[rule.measure].share]
+TEXT_RULES = [rule for rule in RULES if rule.measure in MEASURES]
+COUNTS = [rule.threshold for rule in TEXT_RULES if not MEASURES[rule.measure].share]
+SHARES = [rule.threshold for rule in TEXT_RULES if MEASURES[rule.measure].share]
 
 
 @pytest.fixture
