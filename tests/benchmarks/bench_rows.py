@@ -88,9 +88,17 @@ def proportional(process: int) -> int:
 
 
 def cpu_seconds() -> float:
-    """Of this process and of the workers that have ended."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    """Of this process, of all below it, and of those of them that have ended."""
+    return sum(used(process) for process in family(os.getpid()))
+
+
+def used(process: int) -> float:
+    """CPU seconds of a process and its ended children; 0 when it has gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def generate(folder: str, count: int) -> Manifest:

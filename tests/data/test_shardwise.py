@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +52,17 @@ def test_results_come_in_order_from_other_processes(folder):
     assert os.getpid() not in {process for process, _ in results}
 
 
+def variable(folder, shard):
+    return os.environ.get("AERIE_TEST_VARIABLE")
+
+
+def test_workers_see_the_environment_of_the_moment(folder, monkeypatch):
+    manifest = written(folder, 10)
+    for value in ("one", "two"):
+        monkeypatch.setenv("AERIE_TEST_VARIABLE", value)
+        assert set(map_shards(variable, folder, manifest, 2)) == {value}
+
+
 def test_few_shards_are_done_here(folder):
     assert {process for process, _ in map_shards(ids, folder, written(folder, 20), 2)} == {os.getpid()}
     assert (
@@ -78,3 +93,39 @@ def test_a_changed_shard_is_named(folder):
     os.remove(f"{folder}/{manifest.shards[0].path}")
     with pytest.raises(AerieError, match=r"shard-00000\.parquet is missing; run step 'gate' again"):
         list(map_shards(ids, folder, manifest, 2))
+
+
+WAITING = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_shardwise import asleep
+from data.shardwise import map_shards
+from data.storage import Manifest, Shard
+
+if __name__ == "__main__":
+    shards = tuple(Shard(path=f"{{n}}", rows=1, bytes=1, sha256="") for n in range(4))
+    manifest = Manifest(step="s", fingerprint="", recipe_sha256="", rows=4, shards=shards)
+    list(map_shards(asleep, {folder!r}, manifest, 2))
+"""
+
+
+def asleep(folder, shard):
+    Path(folder, f"{os.getpid()}.pid").touch()
+    time.sleep(60)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    parent = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    patience = time.monotonic() + 60
+    while len(found := list(tmp_path.glob("*.pid"))) < 2:
+        assert time.monotonic() < patience
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    workers = [int(file.stem) for file in found]
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < patience, "a worker outlives its parent"
+        time.sleep(0.05)
