@@ -10,8 +10,8 @@ FENCE = re.compile(r"^\s*```", re.M)
 TAGS = "table|thead|tbody|tr|td|th|b|i|u|em|strong|ul|ol|div|span|sub|sup|code|pre|box|ref|quad|point|think|a|h[1-6]"
 TAG = re.compile(rf"<(/?)({TAGS})(?:\s[^<>]*)?>", re.I)
 BOX = re.compile(r"<box>(.*?)</box>", re.S)
-NUMBER = r"\s*-?\d+(?:\.\d+)?\s*"
-WHOLE_BOX = re.compile(rf"(?:\s*\[*\s*\[?{NUMBER}(?:,{NUMBER}){{3}}\]?\s*\]*\s*,?)+")
+NUMBER = r"-?\d+(?:\.\d+)?"
+WHOLE_BOX = re.compile(rf"\[{{0,2}}{NUMBER}(?:,{NUMBER}){{3}}\]?(?:,\[{NUMBER}(?:,{NUMBER}){{3}}\])*\]?")
 ONE_BOX = re.compile(rf"({NUMBER}),({NUMBER}),({NUMBER}),({NUMBER})")
 # Money and shell variables use the sign that opens a formula.
 NO_FORMULA = re.compile(r"\\\$|\$\s?\d[\d,.]*(?:\s?(?:k|m|bn|million|billion)\b)?|\$[A-Z_]{2,}|\b[A-Z]{1,3}\$")
@@ -41,9 +41,10 @@ def open_tag(text: str) -> str:
 def broken_box(text: str) -> str:
     """A box that isn't four numbers, the left and upper corner first."""
     for content in BOX.findall(text):
-        if not WHOLE_BOX.fullmatch(content):
+        numbers = "".join(content.split())
+        if not WHOLE_BOX.fullmatch(numbers):
             return f"<box>{content}</box> is not four numbers"
-        for corners in ONE_BOX.findall(content):
+        for corners in ONE_BOX.findall(numbers):
             x1, y1, x2, y2 = map(float, corners)
             if x2 < x1 or y2 < y1:
                 return f"<box>{content}</box> ends before it begins"

@@ -3,9 +3,10 @@
 import re
 
 from data.curation.rules import CHOSEN, COPYING, OPTION, POLAR, last_sentence, normal, words_of
-from data.curation.talk import Talk, asked
+from data.curation.talk import Talk, asked, images_so_far
 
 DIALOGUE = "dialogue"  # free conversation: a yes/no question may get any answer
+FULL_WORDS = 4  # a shorter question may ask for more of the same
 SHORT_WORDS, SHORT_CHARS = 4, 100  # a longer answer is free text, whose kind can't be told by a rule
 BOOLEANS = frozenset({"yes", "no", "true", "false"})
 HEDGES = frozenset({"not", "nope", "yeah", "yep", "maybe", "perhaps", "possibly", "unknown", "unclear", "sometimes"})
@@ -68,15 +69,21 @@ def other_option(question: str, answer: str) -> str:
 
 def mismatches(talk: Talk) -> list[str]:
     """Turns of the wrong kind and contradictions; turns of a free dialogue are left alone."""
-    told: dict[str, str] = {}
+    told: dict[tuple[int, str], str] = {}
     found = []
-    for (question, answer), task in zip(talk.pairs(), talk.tasks(), strict=True):
+    pairs = talk.pairs()
+    for (question, answer), task, images in zip(pairs, talk.tasks(), images_so_far(pairs), strict=True):
         if task == DIALOGUE:
             continue
-        earlier = told.setdefault(asked(question), normal(answer))
+        earlier = told.setdefault((images, asked(question)), normal(answer))
         reason = kind_mismatch(question, answer) or absent_option(question, answer) or other_option(question, answer)
-        if not reason and earlier != normal(answer):
+        if not reason and earlier != normal(answer) and _has_one_answer(question):
             reason = f"the same question was answered {earlier!r} before"
         if reason:
             found.append(f"{reason}: {question.strip()!r} -> {answer.strip()!r}")
     return found
+
+
+def _has_one_answer(question: str) -> bool:
+    """False for what may be said again for more: "Go on.", "What else?"."""
+    return question.rstrip().endswith("?") and len(words_of(asked(question))) >= FULL_WORDS

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from data.curation.rules import normal
-from data.curation.talk import Talk, asked
+from data.curation.talk import Talk, asked, images_so_far
 
 NGRAM_WORDS, NGRAM_CHARS = 3, 10
 LEAST_WORDS = 8  # a shorter text may say the same word again ("no no no")
@@ -111,8 +111,10 @@ def of_answers(share: Callable[[str], float], talk: Talk) -> tuple[float, str]:
 
 def repeated_turns(talk: Talk) -> tuple[float, str]:
     """Share of question-answer pairs that repeat an earlier pair."""
-    pairs = [(asked(question), normal(answer)) for question, answer in talk.pairs()]
-    seen: set[tuple[str, str]] = set()
+    said = talk.pairs()
+    images = images_so_far(said)
+    pairs = [(asked(q), normal(a), place) for (q, a), place in zip(said, images, strict=True)]
+    seen: set[tuple[str, str, int]] = set()
     first = ""
     for pair in pairs:
         if pair in seen and not first:

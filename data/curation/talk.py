@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-from data.schema import Sample, plain_text
+from data.schema import IMAGE_PLACEHOLDER, Sample, plain_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class Talk:
     @property
     def known(self) -> dict[str, Any]:
         """`meta` parsed."""
-        return json.loads(self.meta) if self.meta else {}
+        known = json.loads(self.meta) if self.meta else {}
+        return known if isinstance(known, dict) else {}
 
     @property
     def answers(self) -> list[str]:
@@ -57,6 +59,11 @@ class Talk:
         """The conversation in one short text."""
         text = "\n".join(f"{role}: {text}" for role, text in zip(self.roles, self.texts, strict=True))
         return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def images_so_far(pairs: list[tuple[str, str]]) -> list[int]:
+    """How many images each question and those before it place: the same words about a next image ask something new."""
+    return list(accumulate(question.count(IMAGE_PLACEHOLDER) for question, _ in pairs))
 
 
 def asked(question: str) -> str:

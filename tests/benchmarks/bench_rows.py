@@ -1,6 +1,6 @@
 """Rows a second of the text steps: measures and filters, formatting, (with --quotas) selection, and the ledger.
 
-    python tests/benchmarks/bench_rows.py [--rows 100000 1000000] [--quotas] [--json]
+    python tests/benchmarks/bench_rows.py [--rows 100000 1000000] [--quotas] [--filters-only] [--json]
 
 Two worker processes where a step has them, one thread of libraries each. Each size runs in a process of its own.
 Peak memory is the sum over this process and its workers (proportional set size, ten times a second); CPU seconds
@@ -33,6 +33,7 @@ from data.curation.formatting import format_samples
 from data.curation.measures import measure
 from data.curation.measuring import measured
 from data.curation.selection import select_samples
+from data.curation.strokes import sample_strokes
 from data.curation.turns import COLUMNS
 from data.curation.vectors import Embeddings, embedding_table
 from data.ledger import StepCount
@@ -145,7 +146,7 @@ def embeddings(source: str, folder: str) -> None:
     commit(folder, Manifest(step="embedding", fingerprint="e", recipe_sha256="", rows=0, shards=shards))
 
 
-def one_size(folder: str, count: int, quotas: bool) -> dict[str, object]:
+def one_size(folder: str, count: int, quotas: bool, filters_only: bool) -> dict[str, object]:
     """All steps on so many rows."""
     recipe = f"{folder}/recipe.yaml"
     Path(recipe).write_text(yaml.safe_dump(RECIPE))
@@ -163,6 +164,9 @@ def one_size(folder: str, count: int, quotas: bool) -> dict[str, object]:
         steps["quotas"] = lambda: select_samples(recipe, "", at["filtering"], at["embedding"], at["selection"])
     steps["formatting"] = lambda: format_samples(recipe, "", before, at["validation"], at["formatting"])
     names = ["gate", "filtering", *(["selection"] if quotas else []), "formatting"]
+    if filters_only:
+        names = names[:2]
+        steps = {"measures and filters": steps["measures and filters"]}
     steps["ledger"] = lambda: ledger(folder, names)
     return {"rows": count, **timed(steps, count)}
 
@@ -197,8 +201,8 @@ def timed(steps: dict, count: int) -> dict[str, object]:
     }
 
 
-def baseline() -> dict[str, float]:
-    """CPU microseconds a row of the measures alone: by columns, and sample by sample."""
+def baseline() -> dict[str, object]:
+    """CPU microseconds a row of the measures alone: by columns, sample by sample, and of the decode-bound one."""
     with tempfile.TemporaryDirectory() as folder:
         write_rows(folder, "slice.parquet", SLICE, 10**6)
         payload = Path(folder, "slice.parquet").read_bytes()
@@ -211,17 +215,25 @@ def baseline() -> dict[str, float]:
     for sample in table_to_samples(shard_table(payload)):
         measure(sample)
     rows = time.process_time() - start
+    start = time.process_time()
+    read = [sample_strokes(sample) for sample in table_to_samples(shard_table(payload))]
+    strokes = time.process_time() - start
     return {
         "characters_per_row": round(characters(table)),
         "by_columns_us_per_row": round(columns / SLICE * 1e6, 1),
         "by_samples_us_per_row": round(rows / SLICE * 1e6, 1),
         "ratio": round(rows / columns, 1),
+        "decode_bound": {
+            "measure": "text_strokes",
+            "rows_that_ask": int(np.isfinite(read).sum()),
+            "us_per_row_that_asks": round(strokes / max(np.isfinite(read).sum(), 1) * 1e6, 1),
+        },
     }
 
 
-def apart(count: int, quotas: bool) -> dict[str, object]:
+def apart(count: int, flags: list[str]) -> dict[str, object]:
     """One size in a process of its own."""
-    command = [sys.executable, __file__, "--one", str(count), *(["--quotas"] if quotas else [])]
+    command = [sys.executable, __file__, "--one", str(count), *flags]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
@@ -230,14 +242,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--quotas", action="store_true", help="also select_samples with strategy random")
+    parser.add_argument("--filters-only", action="store_true", help="no formatting")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(one_size(folder, given.one, given.quotas)))
+            print(json.dumps(one_size(folder, given.one, given.quotas, given.filters_only)))
         return
-    sizes = [apart(count, given.quotas) for count in given.rows]
+    flags = ["--quotas"] * given.quotas + ["--filters-only"] * given.filters_only
+    sizes = [apart(count, flags) for count in given.rows]
     result = {"sizes": sizes, "measures": baseline(), "quotas": "measured" if given.quotas else "not part"}
     if len(sizes) > 1:
         result["linearity"] = round(sizes[-1]["wall_s"] / sizes[0]["wall_s"], 2)

@@ -23,6 +23,12 @@ CLEAN = sample(
     ("what shape is in the image?", "circle"),
     tasks=["yes_no", "color", "shape"],
 )
+
+
+def shown(sample, name):
+    return explain(Talk.of(sample), name, measure(sample)[name])
+
+
 LENGTHS = {"answer_chars", "max_turn_chars"}
 WRONG = [
     (sample(("What?", " \n")), "empty_turns", 1, "turn 2 (assistant) is empty"),
@@ -42,14 +48,14 @@ def test_a_clean_sample_measures_nothing_wrong():
     assert {name: value for name, value in found.items() if value and name not in LENGTHS} == {}
     assert found["answer_chars"] == len("nobluecircle")
     assert found["max_turn_chars"] == len("<image>\nis there a red circle in the image?")
-    assert explain(Talk.of(CLEAN), "answer_chars") == "answer_chars = 12"
+    assert shown(CLEAN, "answer_chars") == "answer_chars = 12"
 
 
 @pytest.mark.parametrize(("bad", "name", "count", "detail"), WRONG)
 def test_what_is_wrong_is_counted_and_shown(bad, name, count, detail):
     found = measure(bad)
     assert found[name] == count
-    assert detail in explain(Talk.of(bad), name)
+    assert detail in shown(bad, name)
     assert {other for other, value in found.items() if value and other not in LENGTHS} == {name}
 
 
@@ -60,6 +66,23 @@ def test_a_free_dialogue_may_answer_anything():
     assert measure(sample(*pairs, images=0))["mismatched_turns"] == 2
 
 
+def test_the_same_words_about_a_next_image_or_for_more_are_no_contradiction():
+    twice = [("<image>\nWhat animal is this one?", "a dog"), ("<image>\nWhat animal is this one?", "a cat")]
+    assert measure(sample(*twice, images=0))["mismatched_turns"] == 0
+    assert measure(sample(twice[0], (twice[1][0].strip("<image>\n"), "a cat")))["mismatched_turns"] == 1
+    same = [(question, "a dog") for question, _ in twice]
+    assert measure(sample(*same * 2, images=0))["repeated_turn_ratio"] == 0
+    more = [("What else?", "a dog"), ("What else?", "a cat")]
+    more += [("Go on and tell me more.", "x"), ("Go on and tell me more.", "y")]
+    assert measure(sample(*more))["mismatched_turns"] == 0
+
+
+def test_odd_meta_and_long_boxes_do_no_harm():
+    talk = Talk(roles=("user", "assistant"), texts=("Is it?", "yes"), images=1, meta="[1]")
+    assert talk.known == {}
+    assert measure(sample(("Where?", "<box>" + " " * 20_000 + "x</box>")))["markup_errors"] == 1
+
+
 def test_decimals_are_held_against_the_facts_of_the_sample():
     facts = {"chart": {"labels": ["a", "b"], "values": ["13.2", "8"]}}
     question = "What is the low for a?"
@@ -67,8 +90,8 @@ def test_decimals_are_held_against_the_facts_of_the_sample():
     assert measure(sample((question, "13.2417"), **facts))["unsupported_decimals"] == 3
     assert measure(sample((question, "13.2417"), precision=4))["unsupported_decimals"] == 0
     assert measure(sample((question, "13.2417"), images=0))["unsupported_decimals"] == 0
-    shown = explain(Talk.of(sample((question, "13.2417"), **facts)), "unsupported_decimals")
-    assert shown == "'13.2417' has 4 decimals, 1 are supported"
+    text = shown(sample((question, "13.2417"), **facts), "unsupported_decimals")
+    assert text == "'13.2417' has 4 decimals, 1 are supported"
 
 
 def test_repetition_in_and_between_answers():
@@ -82,7 +105,7 @@ def test_pairs_and_order_of_odd_conversations():
     odd = make_sample(source="mine", category="text_only", images=(), conversations=turns, meta={})
     assert Talk.of(odd).pairs() == [("", "hello")]
     assert measure(odd)["order_errors"] == 3
-    assert explain(Talk.of(odd), "order_errors") == "turn 2 is by 'assistant', expected 'user'"
+    assert shown(odd, "order_errors") == "turn 2 is by 'assistant', expected 'user'"
     lonely = make_sample(source="mine", category="text_only", images=(), conversations=turns[2:], meta={})
     assert measure(lonely)["empty_turns"] == 1
     assert measure(lonely)["order_errors"] == 1
