@@ -42,7 +42,7 @@ def commit_measures(
     workers: int,
 ) -> Manifest:
     """Measure every shard of the samples and commit the table."""
-    progress, tally, shards = Progress(f"measuring {name}", gate.rows), Tally(name), []
+    progress, tally, shards = Progress(name, gate.rows), Tally(name), []
     for shard, counted in map_shards(measure, gate_uri, gate, workers):
         shards.append(shard)
         tally.merge(counted)

@@ -40,7 +40,14 @@ for _code, _words in STOP_WORDS.items():
         LANGUAGE_OF.setdefault(_word, set()).add(_code)
 # Little words of English alone; two texts that have one are not looked at further. RE2 reads it the same way.
 ENGLISH = r"(?:^|[ \n])(?:the|and|this|what|which|how|with|are|that|has)(?:$|[ \n,.?!:;])"
-_ENGLISH = re.compile(ENGLISH)
+# Likewise two texts that both have a piece in the same other script: eastern, Cyrillic, Arabic, Devanagari.
+PIECES = (
+    "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{4}",
+    "[\u0400-\u04ff]{4}",
+    "[\u0600-\u06ff]{4}",
+    "[\u0900-\u097f]{4}",
+)
+_SAME = tuple(map(re.compile, (ENGLISH, *PIECES)))
 LEAST_WORDS, LEAST_HITS, LEAD = 6, 3, 2.0
 ELSEWHERE = re.compile(
     r"\b(?:translat\w*|in (?:english|french|german|spanish|italian|portuguese|dutch|chinese|mandarin|japanese"
@@ -62,6 +69,8 @@ def _script(char: str) -> str:
 
 def script_of(text: str) -> str:
     """The script of nearly all letters of a text, eastern ones as `EAST`; "" where they are few or mixed."""
+    if text.isascii():
+        return "LATIN" if sum(map(str.isalpha, text)) >= MANY else ""
     counts = Counter("EAST" if (script := _script(char)) in EAST else script for char in text if char.isalpha())
     if not counts:
         return ""
@@ -84,7 +93,7 @@ def language_of(text: str) -> str:
 
 def language_mismatch(question: str, answer: str) -> str:
     """Why the answer's language is not the question's; "" where it is, can't be told, or is asked for."""
-    if _ENGLISH.search(question) and _ENGLISH.search(answer):
+    if any(same.search(question) and same.search(answer) for same in _SAME):
         return ""
     asked, said = plain_text(CODE.sub(" ", question)), plain_text(CODE.sub(" ", answer))
     if ELSEWHERE.search(asked) or READING.search(asked) or COPYING.search(asked) or READ_ELSEWHERE.search(asked):

@@ -3,7 +3,8 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,9 +42,14 @@ def byte_words(text: str) -> list[bytes]:
     return text.encode("utf-8", "surrogatepass").translate(WORD_BYTES).split()
 
 
-def _repeated(tokens: Sequence[object], size: int) -> float:
-    grams = [tuple(tokens[at : at + size]) for at in range(len(tokens) - size + 1)]
+def _repeated(words: list[bytes]) -> float:
+    grams = [tuple(words[at : at + NGRAM_WORDS]) for at in range(len(words) - NGRAM_WORDS + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def _repeated_pieces(text: str) -> float:
+    pieces = len(text) - NGRAM_CHARS + 1
+    return 1 - len({text[at : at + NGRAM_CHARS] for at in range(pieces)}) / pieces if pieces > 0 else 0.0
 
 
 def by_characters(words: int, length: int) -> bool:
@@ -51,14 +57,15 @@ def by_characters(words: int, length: int) -> bool:
     return words < NGRAM_WORDS and length > 4 * NGRAM_CHARS
 
 
+@lru_cache(maxsize=64)
 def repeated_ngrams(text: str) -> float:
     """Share of word 3-grams that stood before; of character 10-grams where a long text has hardly any words.
 
     A text of fewer than `LEAST_WORDS` words repeats nothing."""
     words = byte_words(text)
     if by_characters(len(words), len(text.encode("utf-8", "surrogatepass"))):
-        return _repeated(normal(text), NGRAM_CHARS)
-    return _repeated(words, NGRAM_WORDS) if len(words) >= LEAST_WORDS else 0.0
+        return _repeated_pieces(normal(text))
+    return _repeated(words) if len(words) >= LEAST_WORDS else 0.0
 
 
 def loop_share(text: str) -> float:
@@ -67,14 +74,24 @@ def loop_share(text: str) -> float:
     Words of `LONG_WORD` bytes and more are searched for loops of characters.
     """
     words = byte_words(text)
-    if not words:
+    whole = by_characters(len(words), len(text.encode("utf-8", "surrogatepass")))
+    if not words or (whole and repeated_ngrams(text) < LOOP_FROM):
         return 0.0
-    length = sum(map(len, words))
-    looped = max((len(m.group(0)) for w in words if len(w) >= LONG_WORD for m in CHARACTER_LOOP.finditer(w)), default=0)
-    share = looped / length
-    if len(words) < 2 * LOOP_TIMES or _repeated(words, NGRAM_WORDS) < LOOP_FROM:
+    share = max(map(_looped_bytes, words)) / sum(map(len, words))
+    if len(words) < 2 * LOOP_TIMES or _repeated(words) < LOOP_FROM:
         return share
     return max(share, _looped_words(words) / len(words))
+
+
+def _looped_bytes(word: bytes) -> int:
+    """Bytes in the longest loop of characters of a long word."""
+    if len(word) < LONG_WORD:
+        return 0
+    # A loop repeats pieces of four bytes; looking for that first is far quicker than the pattern.
+    pieces = len(word) - 3
+    if pieces - len({word[at : at + 4] for at in range(pieces)}) < 4:
+        return 0
+    return max((len(match.group(0)) for match in CHARACTER_LOOP.finditer(word)), default=0)
 
 
 def _looped_words(words: list[bytes]) -> int:
@@ -95,7 +112,7 @@ def _looped_words(words: list[bytes]) -> int:
 
 def repeated_lines(text: str) -> float:
     """Share of lines (of two words and more) that stood before; 0 for a text of fewer than five such lines."""
-    if text.count("\n") < LINES - 1 or _repeated(byte_words(text), NGRAM_WORDS) < LOOP_FROM:
+    if text.count("\n") < LINES - 1 or _repeated(byte_words(text)) < LOOP_FROM:
         return 0.0
     lines = [line for line in map(normal, text.splitlines()) if len(byte_words(line)) >= LINE_WORDS]
     counts = Counter(lines)

@@ -20,11 +20,12 @@ from data.curation.turns import Turns
 from data.schema import IMAGE_PLACEHOLDER
 
 ROW_BITS = 40
-# A weight for each byte: none for blanks, the same for both cases, and for all bytes beyond ASCII, whose case varies.
+# A weight for each byte: none for blanks, the same for both cases, and for bytes beyond ASCII up to where
+# the scripts without case begin.
 BYTE_WEIGHTS = np.random.default_rng(2).integers(0, 1 << 63, 256, np.uint64) * np.uint64(2)
 BYTE_WEIGHTS[[ord(char) for char in string.whitespace]] = 0
 BYTE_WEIGHTS[ord("A") : ord("Z") + 1] = BYTE_WEIGHTS[ord("a") : ord("z") + 1]
-BYTE_WEIGHTS[128:] = BYTE_WEIGHTS[128]
+BYTE_WEIGHTS[0x80:0xE4] = BYTE_WEIGHTS[0x80]
 
 
 REFUSES = (

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.curation.rules import AUXILIARIES
-from data.curation.rules_language import ENGLISH, FEW, LEAST_WORDS, MANY
+from data.curation.rules_language import ENGLISH, FEW, LEAST_WORDS, MANY, PIECES
 from data.curation.rules_mismatch import BOOLEANS, HEDGES, NUMBER_WORDS, SHORT_CHARS
 
 LETTERS = "ABCDEFGH"
@@ -85,5 +85,10 @@ def other_languages(questions: pa.StringArray, answers: pa.StringArray) -> np.nd
     # Of two ASCII texts only the language can differ, which takes some words.
     worded = (~plain[0] | ~plain[1]) | np.logical_and(*(chars >= 2 * LEAST_WORDS - 1 for chars in length))
     pairs = np.flatnonzero(enough[0] & enough[1] & worded)
-    mine, said = questions.take(pa.array(pairs)), answers.take(pa.array(pairs))
-    return pairs[~(found(mine, ENGLISH) & found(said, ENGLISH)) & ~found(mine, READING)]
+    for same in (ENGLISH, *PIECES):
+        if len(pairs):
+            mine, said = questions.take(pa.array(pairs)), answers.take(pa.array(pairs))
+            pairs = pairs[~(found(mine, same) & found(said, same))]
+        if same == ENGLISH and len(pairs):
+            pairs = pairs[~found(questions.take(pa.array(pairs)), READING)]
+    return pairs
