@@ -39,7 +39,8 @@ for _code, _words in STOP_WORDS.items():
     for _word in _words.split():
         LANGUAGE_OF.setdefault(_word, set()).add(_code)
 # Little words of English alone; two texts that have one are not looked at further. RE2 reads it the same way.
-ENGLISH = r"(?:^|[ \n])(?:the|and|this|what|which|how|with|are|that|has)(?:$|[ \n,.?!:;])"
+_WORDS = "the|and|this|that|these|what|which|who|how|why|where|with|are|has|does|there|you|your|describe|between|from"
+ENGLISH = rf"(?i)(?:^|[ \n])(?:{_WORDS})(?:$|[ \n,.?!:;])"
 # Likewise two texts that both have a piece in the same other script: eastern, Cyrillic, Arabic, Devanagari.
 PIECES = (
     "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]{4}",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from data.curation.repetition import text_bytes
 from data.curation.rules_images import IMAGE_WORDS
 from data.curation.rules_leaks import PLAIN_SLOTS
+from data.curation.rules_numbers import DEFAULT_DECIMALS, FACTS
 from data.curation.screens_markup import broken_markup
 from data.curation.screens_pairs import among, found, other_kinds, other_languages
 from data.curation.turns import Turns
@@ -87,12 +88,23 @@ def screens(columns: Columns) -> dict[str, np.ndarray]:
         "refusals": columns.rows(among(answers, REFUSES, signs)),
         "template_residues": columns.rows(among(answers, RESIDUES, signs)),
         "markup_errors": columns.rows(broken_markup(answers)),
-        "unsupported_decimals": columns.rows(np.flatnonzero(found(answers, r"[0-9]\.[0-9]"))),
+        "unsupported_decimals": _decimals(columns),
         "mismatched_turns": columns.rows(other_kinds(questions, answers)) | again,
         "language_mismatches": columns.rows(other_languages(questions, answers)),
         "repeated_turn_ratio": again,
         "questions_beyond_images": columns.rows(np.concatenate(beyond)),
     }
+
+
+def _decimals(columns: Columns) -> np.ndarray:
+    """Rows with decimals in an answer: more than pictures commonly print, or any where the sample knows better."""
+    turns = columns.turns
+    pairs = np.flatnonzero(found(columns.answers, r"[0-9]\.[0-9]"))
+    many = among(columns.answers, rf"[0-9]\.[0-9]{{{DEFAULT_DECIMALS + 1}}}", pairs)
+    rows = np.unique(turns.row[turns.answer[pairs]])
+    marked = columns.rows(many)
+    marked[among(turns.meta, f'"(?:precision|{"|".join(FACTS)})"', rows)] = True
+    return marked
 
 
 def repeated_questions(columns: Columns) -> np.ndarray:

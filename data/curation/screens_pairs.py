@@ -17,7 +17,7 @@ def _anyof(words: frozenset[str]) -> str:
 
 HOW_MANY = "(?i)(?:^|[^a-z])(?:how many|what number of)"
 START = r"(?i)(?:^|[.?!\n>])[^!-~]*"  # of a sentence
-POLAR = f"{START}(?:{AUXILIARIES})"
+POLAR = f"{START}(?:{AUXILIARIES})(?:n't)?(?:[^a-z0-9_]|$)"
 OPEN = f"{START}(?:what|which|who|where|when|why|how)"
 # These clear a pair, so they say less than the exact rules accept.
 COUNTED = rf"(?i)[0-9]|(?:^|[\s(])(?:{_anyof(NUMBER_WORDS)})(?:$|[\s.,;:)])"
