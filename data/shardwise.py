@@ -24,6 +24,7 @@ from data.storage import ROW_GROUP_ROWS, Manifest, Shard
 T = TypeVar("T")
 WORKERS = 2
 AHEAD = 2  # shards in flight for each worker: enough to keep it busy, few enough to bound the memory
+FEW_VALUES = ["source", "category", "reason", "conversations.list.element.role"]  # columns worth a dictionary
 IN_PROCESS_SHARDS = 2  # so few shards are done before a worker has started
 
 
@@ -109,7 +110,7 @@ def shard_table(payload: bytes, columns: Sequence[str] | None = None) -> pa.Tabl
 def shard_bytes(table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> bytes:
     """A table as a Parquet file."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=row_group_rows)
+    pq.write_table(table, sink, compression="zstd", row_group_size=row_group_rows, use_dictionary=FEW_VALUES)
     return sink.getvalue()
 
 
