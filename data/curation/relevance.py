@@ -28,54 +28,61 @@ SCHEMA = pa.schema([pa.field("sample_id", pa.string(), nullable=False), pa.field
 
 
 def neighbour_agreement(
-    images: np.ndarray, texts: np.ndarray, references: np.ndarray, neighbours: int = NEIGHBOURS
+    images: np.ndarray, texts: np.ndarray, rows: np.ndarray, references: np.ndarray, neighbours: int = NEIGHBOURS
 ) -> np.ndarray:
-    """float32 [N] from unit vectors [N, D_i] and [N, D_t]; `references` are row numbers, at most some thousands.
+    """float32, one for each of `rows`; unit vectors [N, D_i] and [N, D_t] may be mapped files, read block by block.
 
     Twice the chance that a text of a near image is closer to the sample's text than a text of any reference, less
     one: 1 where the near images' texts are the closest, 0 where they are like all others, -1 where they are the
-    farthest. A row is not its own neighbour. NaN with fewer than twice as many other references as neighbours.
+    farthest. `references` are rows too, at most some thousands. A row is not its own neighbour. NaN with fewer than
+    twice as many other references as neighbours.
     """
-    scores = np.full(len(texts), np.nan, np.float32)
+    scores = np.full(len(rows), np.nan, np.float32)
     if len(references) - 1 < 2 * neighbours:
         return scores
-    for start in range(0, len(texts), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(texts)))
-        pictures, words = images[rows] @ images[references].T, texts[rows] @ texts[references].T
-        own = rows[:, None] == references[None, :]
+    known_images, known_texts = _float32(images[references]).T, _float32(texts[references]).T
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        pictures, words = _float32(images[block]) @ known_images, _float32(texts[block]) @ known_texts
+        own = block[:, None] == references[None, :]
         pictures[own] = -np.inf
         near = np.argpartition(-pictures, neighbours, axis=1)[:, :neighbours]
         close = np.take_along_axis(words, near, axis=1)
         words[own] = np.nan  # sorts last
         ranked, known = np.sort(words, axis=1), len(references) - own.sum(axis=1)
-        for at, row in enumerate(rows):
-            others = ranked[at, : known[at]]
-            below = np.searchsorted(others, close[at], "left") + np.searchsorted(others, close[at], "right")
-            scores[row] = below.mean() / known[at] - 1
+        for at, others in enumerate(known):
+            said = ranked[at, :others]
+            below = np.searchsorted(said, close[at], "left") + np.searchsorted(said, close[at], "right")
+            scores[start + at] = below.mean() / others - 1
     return scores
+
+
+def _float32(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors, np.float32)
 
 
 def relevance(embeddings: Embeddings, settings: FilterSettings, seed: int) -> np.ndarray:
     """float32 [N], -1 to 1; NaN for samples without an image and in categories with too few images."""
+    images, texts = embeddings.images, embeddings.texts
     scores = np.full(len(embeddings.sample_ids), np.nan, np.float32)
-    pictured = has_image(embeddings.images)
+    pictured = np.flatnonzero(has_image(images))
     if settings.image_text_space == "joint":
-        widths = embeddings.images.shape[1], embeddings.texts.shape[1]
-        if widths[0] != widths[1]:
+        if images.shape[1] != texts.shape[1]:
             raise AerieError(
                 "data.filtering.image_text_space is 'joint', but the encoders' vectors have "
-                f"{widths[0]} and {widths[1]} "
-                f"numbers: choose encoders with a common space, or 'separate'"
+                f"{images.shape[1]} and {texts.shape[1]} numbers: choose encoders with a common space, or 'separate'"
             )
-        scores[pictured] = np.einsum("nd,nd->n", embeddings.images[pictured], embeddings.texts[pictured])
+        for start in range(0, len(pictured), BLOCK):
+            block = pictured[start : start + BLOCK]
+            scores[block] = np.einsum("nd,nd->n", _float32(images[block]), _float32(texts[block]))
         return scores
-    categories = np.array(embeddings.categories)
-    for category in sorted(set(embeddings.categories)):
-        rows = np.flatnonzero((categories == category) & pictured)
+    categories = np.array(embeddings.categories)[pictured]
+    for category in sorted(set(categories.tolist())):
+        rows = pictured[categories == category]
         # By the hash of the id, so that the order of the rows doesn't matter.
         ranks = [seeded_rank(seed, "relevance", embeddings.sample_ids[row]) for row in rows]
-        references = np.sort(np.argsort(ranks)[:REFERENCES])
-        scores[rows] = neighbour_agreement(embeddings.images[rows], embeddings.texts[rows], references)
+        references = np.sort(rows[np.argsort(ranks)[:REFERENCES]])
+        scores[rows] = neighbour_agreement(images, texts, rows, references)
     return scores
 
 
