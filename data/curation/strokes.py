@@ -22,6 +22,7 @@ VERSION = 1
 FOLDER = "strokes"
 COLUMN = "text_strokes"
 LONGEST = 512  # pixels of the longer side that are looked at
+SHORTEST = 128  # pixels of the longer side below which one letter may fill the picture, which looks like any shape
 EDGE = 32  # difference of two neighbouring grey values, of 255, from which on it is an edge
 CELL = 16  # pixels; a cell of text holds several strokes, each an edge up and an edge down
 ACROSS, DOWN = 1.0, 0.3  # changes between up and down in a row and in a column of a cell of text, on average
@@ -61,7 +62,7 @@ def _turns(grey: np.ndarray) -> np.ndarray:
 
 
 def sample_strokes(sample: Sample) -> float:
-    """The most cells of text of any image of a sample; NaN where nothing asks for text or no image can be read."""
+    """The most cells of text of any image of a sample; NaN where nothing asks for text or no image can tell."""
     asked = any(turn.role == "user" and asks_for_text(turn.content) for turn in sample.conversations)
     found = [np.nan]
     for image in sample.images if asked else ():
@@ -71,6 +72,8 @@ def sample_strokes(sample: Sample) -> float:
             picture = decode_image(image.bytes).convert("L")
         except ImageProblemError:
             continue  # the validation step judges pictures
+        if max(picture.size) < SHORTEST:
+            return np.nan
         picture.thumbnail((LONGEST, LONGEST))
         found.append(text_strokes(np.asarray(picture)))
     return float(np.fmax.reduce(found))

@@ -55,14 +55,14 @@ def pictures(count: int = 200) -> list[ImageRef]:
     made = []
     for number in range(count):
         rng = random.Random(number)
-        image = Image.new("RGB", (48, 48), tuple(rng.randrange(256) for _ in range(3)))
+        image = Image.new("RGB", (128, 48), tuple(rng.randrange(256) for _ in range(3)))
         draw = ImageDraw.Draw(image)
         for _ in range(4):
-            x, y = rng.randrange(40), rng.randrange(40)
+            x, y = rng.randrange(120), rng.randrange(40)
             draw.rectangle((x, y, x + rng.randrange(4, 20), y + 6), fill=tuple(rng.randrange(256) for _ in range(3)))
         sink = io.BytesIO()
         image.save(sink, "PNG")
-        made.append(ImageRef(bytes=sink.getvalue(), path=f"{number:06d}.png", width=48, height=48))
+        made.append(ImageRef(bytes=sink.getvalue(), path=f"{number:06d}.png", width=128, height=48))
     return made
 
 

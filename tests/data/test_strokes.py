@@ -95,6 +95,8 @@ def test_only_pictures_whose_question_asks_are_decoded():
     assert np.isnan(sample_strokes(make(broken, "What color is it?")))
     assert np.isnan(sample_strokes(make(broken, "Read the text.")))
     assert sample_strokes(make(image_ref(encode_png(written()), "a"), "Read the text.")) >= 3
+    small = shapes().resize((64, 24))  # one letter could fill it
+    assert np.isnan(sample_strokes(make(image_ref(encode_png(small), "a"), "Read the text.")))
     assert sample_strokes(make(image_ref(encode_png(shapes()), "a"), "Read the text.")) == 0
 
 
