@@ -74,6 +74,13 @@ def decide(measures: pa.Table, settings: FilterSettings) -> Decisions:
     return Decisions(first=np.where(fired.any(axis=0), fired.argmax(axis=0), KEPT), fired=fired)
 
 
+def judged(measures: pa.Table, decisions: Decisions) -> pa.Table:
+    """The measures with a column `reason`, null for a row that stays."""
+    reasons = pa.array([rule.reason for rule in RULES])
+    first = pa.array(decisions.first, mask=decisions.first == KEPT)
+    return measures.append_column("reason", reasons.take(first))
+
+
 def column(measures: pa.Table, name: str) -> np.ndarray:
     """A measure's values [R]; NaN where it wasn't taken."""
     taken = name in measures.column_names

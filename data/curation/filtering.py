@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data.curation.decisions import RULES, Decisions, Distribution, column, decide
+from data.curation.decisions import RULES, Decisions, Distribution, column, decide, judged
 from data.curation.filter_report import Found, filter_report
 from data.curation.measures import VERSION as MEASURES_VERSION
 from data.curation.measuring import FOLDER as MEASURES
@@ -39,6 +39,7 @@ from data.storage import (
 
 VERSION = 2
 EXAMPLES = 5
+DROPPED = pa.schema([(name, pa.string()) for name in ("sample_id", "source", "reason")])
 FEW_ROWS = 20_000  # are done before worker processes have started
 
 
@@ -106,16 +107,8 @@ def _found(shard: Shard, measures: pa.Table, decisions: Decisions) -> Found:
         found.examples[rule.reason] = [
             (shard.path, row, tuple(decisions.reasons(row)), float(values[row])) for row in rows
         ]
-    dropped = np.flatnonzero(~decisions.keep)
-    found.dropped.append(
-        pa.table(
-            {
-                "sample_id": measures["sample_id"].take(dropped),
-                "source": measures["source"].take(dropped),
-                "reason": pa.array([RULES[first].reason for first in decisions.first[dropped].tolist()], pa.string()),
-            }
-        )
-    )
+    table = judged(measures, decisions).select(DROPPED.names)
+    found.dropped.append(table.filter(pa.array(~decisions.keep)).cast(DROPPED))
     return found
 
 
@@ -169,16 +162,13 @@ def filter_samples(
             lineage=lineage,
             attachments={
                 **entries,
-                "dropped": attach(out_uri, "dropped.parquet", shard_bytes(_dropped(found))),
+                "dropped": attach(
+                    out_uri, "dropped.parquet", shard_bytes(pa.concat_tables([DROPPED.empty_table(), *found.dropped]))
+                ),
                 "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
             },
         ),
     )
-
-
-def _dropped(found: Found) -> pa.Table:
-    empty = pa.table({name: pa.array([], pa.string()) for name in ("sample_id", "source", "reason")})
-    return pa.concat_tables([empty, *(table.cast(empty.schema) for table in found.dropped)])
 
 
 def _collect(

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 
-from data.curation.decisions import KEPT, RULES, Distribution, decide
+from data.curation.decisions import KEPT, RULES, Distribution, decide, judged
 from data.curation.measures import MEANINGS, MEASURES
 from data.settings.filtering import FilterSettings
 
@@ -17,6 +17,11 @@ def test_the_first_rule_that_fires_is_the_reason_and_all_are_known():
     assert found.keep.tolist() == [True, False, False]
     assert found.reasons(0) == []
     assert found.reasons(2) == ["empty_turn", "refusal", "answer_too_long"]
+
+
+def test_judged_rows_name_their_reason():
+    measures = table(refusals=[0, 1, 1], empty_turns=[0, 0, 2])
+    assert judged(measures, decide(measures, FilterSettings()))["reason"].to_pylist() == [None, "refusal", "empty_turn"]
 
 
 def test_every_rule_reads_a_measure_and_a_threshold():
