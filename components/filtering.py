@@ -12,6 +12,7 @@ def filtering(
     storage_uri: str,
     run_id: str,
     gate_sha256: str,
+    embedding_sha256: str,
     metrics: dsl.Output[dsl.Metrics],
     manifest: dsl.Output[dsl.Dataset],
     docs: dsl.Output[dsl.HTML],
@@ -23,6 +24,7 @@ def filtering(
 
     with open_door("filtering", storage_uri, run_id) as door:
         gate = door.upstream("gate", gate_sha256)
-        done = filter_samples(recipe_uri, recipe_sha256, gate, door.out)
+        embedding = door.upstream("embedding", embedding_sha256)
+        done = filter_samples(recipe_uri, recipe_sha256, gate, door.out, embedding)
         fill(docs, door.attachment(done, "docs") or b"")
         return door.finish(done, metrics, manifest)

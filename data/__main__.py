@@ -41,7 +41,8 @@ def run_step(step: str, recipe_uri: str, folder: str, source: str | None) -> Non
         steps.enforce_validation(join(folder, step))
     else:
         name, inputs = STEPS[step]
-        getattr(steps, name)(*common, *(join(folder, part) for part in inputs), join(folder, step))
+        more = {"embedding_uri": join(folder, "embedding")} if step == "filtering" else {}
+        getattr(steps, name)(*common, *(join(folder, part) for part in inputs), join(folder, step), **more)
 
 
 def main(arguments: list[str] | None = None) -> int:

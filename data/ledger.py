@@ -48,6 +48,14 @@ class Tally:
         """Rows that end here, and why."""
         self._dropped[source][reason] += rows
 
+    def merge(self, other: "Tally") -> None:
+        """Add what another tally of the same step counted, e.g. of one shard in another process."""
+        self._in.update(other._in)
+        self._out.update(other._out)
+        self._added.update(other._added)
+        for source, reasons in other._dropped.items():
+            self._dropped[source].update(reasons)
+
     def counts(self) -> tuple[StepCount, ...]:
         """One `StepCount` per source in name order; raises `AerieError` when the sums don't close."""
         sources = sorted({*self._in, *self._out, *self._added, *self._dropped})

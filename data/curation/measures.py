@@ -1,188 +1,98 @@
-"""Measure once: numbers about a sample's text, without a judgement. Thresholds decide later (see filtering)."""
+"""The measures: numbers about a sample's conversation, without a judgement. Thresholds decide later (decisions.py).
 
-import io
-import json
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+This is the exact definition, sample by sample; `measuring.py` computes the same for whole shards and calls it only
+for the rows that a cheap look at the columns can't clear.
+"""
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from data.curation.rules import (
-    CONTROL,
-    REFUSAL,
-    decimals,
-    kind_mismatch,
-    normal,
-    numbers_in,
-    refers_beyond,
-    repeated_ngrams,
-    supported_decimals,
-    template_residue,
-)
-from data.schema import IMAGE_PLACEHOLDER, Sample, plain_text
-from data.storage import parquet_table
+from data.curation.rules_images import questions_beyond
+from data.curation.rules_language import language_mismatches
+from data.curation.rules_leaks import leaks, refusals, residues
+from data.curation.rules_markup import markup_errors
+from data.curation.rules_mismatch import mismatches
+from data.curation.rules_numbers import unsupported_decimals
+from data.curation.rules_repetition import loop_share, of_answers, repeated_lines, repeated_ngrams, repeated_turns
+from data.curation.rules_turns import empty_turns, order_errors
+from data.curation.talk import Talk
+from data.schema import Sample
 
-VERSION = 2
-DIALOGUE = "dialogue"  # free conversation: a yes/no question may get any answer
+VERSION = 3
 DETAIL_CHARS = 160
+Finding = tuple[float, str]  # the value, and in words what was found first ("" where nothing was)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measures:
-    """What was measured of one sample.
+class Measure:
+    """One column: its exact definition, and how it is stored (a share from 0 to 1, else a count)."""
 
-    answer_chars: characters of all answers; max_turn_chars: of the longest turn, any role.
-    repeated_ngram_ratio: highest over the answers, 0 to 1; repeated_turn_ratio: question-answer pairs that repeat an
-    earlier pair, 0 to 1. unsupported_decimals: decimals of the worst answer beyond what the sample supports.
-    mismatched_turns: answers of the wrong kind, and questions with two different answers.
-    relevance: 1 when every question can be about the sample's images, -1 when none can.
-    empty_turns, refusals, template_residues: counts; placeholder_leaks: also, `<image>` in an
-    answer or control tokens anywhere.
-    details: JSON, measure name to what was found first, for the report.
-    """
-
-    sample_id: str
-    source: str
-    category: str
-    answer_chars: int
-    max_turn_chars: int
-    repeated_ngram_ratio: float
-    repeated_turn_ratio: float
-    unsupported_decimals: int
-    mismatched_turns: int
-    relevance: float
-    empty_turns: int
-    placeholder_leaks: int
-    refusals: int
-    template_residues: int
-    details: str
+    exact: Callable[[Talk], Finding]
+    share: bool = False
+    meaning: str
 
 
-_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-MEASURES_SCHEMA = pa.schema([pa.field(f.name, _ARROW[f.type], nullable=False) for f in fields(Measures)])  # type: ignore[index]
+def _counted(find: Callable[[Talk], list[str]], talk: Talk) -> Finding:
+    found = find(talk)
+    return len(found), found[0] if found else ""
 
 
-class _Findings:
-    """Counts findings and remembers the first of each kind."""
-
-    def __init__(self) -> None:
-        self.first: dict[str, str] = {}
-
-    def count(self, measure: str, findings: Iterable[str]) -> int:
-        """How many findings are not empty."""
-        found = [finding for finding in findings if finding]
-        if found:
-            self.first[measure] = found[0][:DETAIL_CHARS]
-        return len(found)
+def _answer_chars(talk: Talk) -> Finding:
+    return sum(map(len, talk.answers)), ""
 
 
-def question_answers(sample: Sample) -> list[tuple[str, str]]:
-    """(question, answer) of every answer; an answer without a question before it has the question ""."""
-    pairs, question = [], ""
-    for turn in sample.conversations:
-        if turn.role == "assistant":
-            pairs.append((question, turn.content))
-            question = ""
-        elif turn.role == "user":
-            question = turn.content
-    return pairs
+def _max_turn_chars(talk: Talk) -> Finding:
+    return max(map(len, talk.texts), default=0), ""
 
 
-def measure(sample: Sample) -> Measures:
+MEASURES: dict[str, Measure] = {
+    "order_errors": Measure(exact=partial(_counted, order_errors), meaning="turns out of order"),
+    "empty_turns": Measure(exact=partial(_counted, empty_turns), meaning="turns without text; a missing answer"),
+    "placeholder_leaks": Measure(
+        exact=partial(_counted, leaks), meaning="`<image>` in an answer, control tokens anywhere"
+    ),
+    "refusals": Measure(exact=partial(_counted, refusals), meaning="answers that refuse"),
+    "template_residues": Measure(exact=partial(_counted, residues), meaning="answers with open slots or blocks"),
+    "answer_chars": Measure(exact=_answer_chars, meaning="characters of all answers"),
+    "max_turn_chars": Measure(exact=_max_turn_chars, meaning="characters of the longest turn, any role"),
+    "repeated_ngram_ratio": Measure(
+        exact=partial(of_answers, repeated_ngrams), share=True, meaning="n-grams that stood before, worst answer"
+    ),
+    "loop_share": Measure(
+        exact=partial(of_answers, loop_share), share=True, meaning="words in the longest loop, worst answer"
+    ),
+    "repeated_line_ratio": Measure(
+        exact=partial(of_answers, repeated_lines), share=True, meaning="lines that stood before, worst answer"
+    ),
+    "repeated_turn_ratio": Measure(exact=repeated_turns, share=True, meaning="pairs that repeat an earlier pair"),
+    "unsupported_decimals": Measure(exact=unsupported_decimals, meaning="decimals beyond what the sample supports"),
+    "mismatched_turns": Measure(
+        exact=partial(_counted, mismatches), meaning="answers of the wrong kind, or contradicting an earlier one"
+    ),
+    "language_mismatches": Measure(
+        exact=partial(_counted, language_mismatches), meaning="answers in another language than their question"
+    ),
+    "markup_errors": Measure(exact=partial(_counted, markup_errors), meaning="answers with broken markup"),
+    "questions_beyond_images": Measure(
+        exact=partial(_counted, questions_beyond), meaning="questions about images that the sample doesn't have"
+    ),
+}
+
+
+MEANINGS = {name: one.meaning for name, one in MEASURES.items()} | {
+    "relevance": "agreement of the question with those of similar images (or its cosine to the image)",
+    "text_strokes": "cells that look like text, where the question asks for text",
+}
+
+
+def measure(sample: Sample) -> dict[str, float]:
     """All measures of one sample; pure."""
-    pairs = question_answers(sample)
-    answers = [answer for _, answer in pairs]
-    found = _Findings()
-    irrelevant = found.count("relevance", (refers_beyond(question, len(sample.images)) for question, _ in pairs))
-    ratios = [repeated_ngrams(answer) for answer in answers]
-    return Measures(
-        sample_id=sample.sample_id,
-        source=sample.source,
-        category=sample.category,
-        answer_chars=sum(map(len, answers)),
-        max_turn_chars=max((len(turn.content) for turn in sample.conversations), default=0),
-        repeated_ngram_ratio=max(ratios, default=0.0),
-        repeated_turn_ratio=1 - len({(_asked(q), normal(a)) for q, a in pairs}) / len(pairs) if pairs else 0.0,
-        unsupported_decimals=_unsupported(sample, pairs, found),
-        mismatched_turns=_mismatched(sample, pairs, found),
-        relevance=1 - 2 * irrelevant / len(pairs) if pairs else 1.0,
-        empty_turns=found.count("empty_turns", _empty(sample)),
-        placeholder_leaks=found.count("placeholder_leaks", _leaks(sample)),
-        refusals=found.count("refusals", (_first(REFUSAL, answer) for answer in answers)),
-        template_residues=found.count("template_residues", map(template_residue, answers)),
-        details=json.dumps(found.first, sort_keys=True, ensure_ascii=False),
-    )
+    talk = Talk.of(sample)
+    return {name: one.exact(talk)[0] for name, one in MEASURES.items()}
 
 
-def _asked(question: str) -> str:
-    """The question for comparisons: the first of a conversation places the images, its repetition doesn't."""
-    return normal(plain_text(question))
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return match.group(0) if match else ""
-
-
-def _empty(sample: Sample) -> Iterable[str]:
-    for index, turn in enumerate(sample.conversations):
-        if not plain_text(turn.content):
-            yield f"turn {index + 1} ({turn.role}) is empty"
-    if not any(turn.role == "assistant" for turn in sample.conversations):
-        yield "no answer"
-
-
-def _leaks(sample: Sample) -> Iterable[str]:
-    for turn in sample.conversations:
-        if turn.role == "assistant" and IMAGE_PLACEHOLDER in turn.content:
-            yield f"{IMAGE_PLACEHOLDER} in an answer"
-        yield _first(CONTROL, turn.content)
-
-
-def _mismatched(sample: Sample, pairs: list[tuple[str, str]], found: _Findings) -> int:
-    """Turns of the wrong kind and contradictions; turns of a free dialogue are left alone."""
-    tasks = sample.meta.get("tasks") or [sample.meta.get("task")] * len(pairs)
-    told: dict[str, str] = {}
-    reasons = []
-    for index, (question, answer) in enumerate(pairs):
-        if index < len(tasks) and tasks[index] == DIALOGUE:
-            continue
-        earlier = told.setdefault(_asked(question), normal(answer))
-        reason = kind_mismatch(question, answer)
-        if not reason and earlier != normal(answer):
-            reason = f"the same question was answered {earlier!r} before"
-        reasons.append(f"{reason}: {question.strip()!r} -> {answer.strip()!r}" if reason else "")
-    return found.count("mismatched_turns", reasons)
-
-
-def _unsupported(sample: Sample, pairs: list[tuple[str, str]], found: _Findings) -> int:
-    """The largest excess of decimals. Without an image nothing limits what an answer may know."""
-    precision = sample.meta.get("precision")
-    if not sample.images and precision is None:
-        return 0
-    facts = [*numbers_in(sample.meta), *(number for question, _ in pairs for number in numbers_in(question))]
-    known = precision if isinstance(precision, int) else max(map(decimals, facts), default=None)
-    excess, worst = 0, ""
-    for question, answer in pairs:
-        supported = supported_decimals(question, known)
-        beyond = 0 if supported is None else decimals(answer) - supported
-        if beyond > excess:
-            excess, worst = beyond, f"{answer.strip()!r} has {decimals(answer)} decimals, {supported} are supported"
-    found.count("unsupported_decimals", [worst])
-    return excess
-
-
-def measures_bytes(rows: list[Measures]) -> bytes:
-    """The measures as one Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist([asdict(row) for row in rows], schema=MEASURES_SCHEMA), sink, compression="zstd"
-    )
-    return sink.getvalue()
-
-
-def measures_from(payload: bytes) -> list[Measures]:
-    """The inverse of `measures_bytes`."""
-    return [Measures(**row) for row in parquet_table(payload).to_pylist()]
+def explain(talk: Talk, name: str, value: float) -> str:
+    """What a measure found, in words where it has them, else its value."""
+    detail = MEASURES[name].exact(talk)[1] if name in MEASURES else ""
+    return detail[:DETAIL_CHARS] or f"{name} = {value:.4g}"

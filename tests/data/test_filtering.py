@@ -1,20 +1,24 @@
+import hashlib
 import io
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
-from data.curation.filtering import MEASURE_OF, decide, describe, filter_samples, snippet
-from data.curation.measures import measure, measures_from
+from data.curation.decisions import RULES
+from data.curation.filtering import filter_samples
+from data.curation.measures import MEASURES
+from data.errors import AerieError
 from data.images import encode_png, image_ref
 from data.ledger import Tally
 from data.schema import Turn, make_sample
-from data.settings.filtering import FilterSettings
-from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
+from data.storage import Manifest, commit, read_attachment, read_manifest, read_samples, read_tables, write_samples
 
 IMAGE = image_ref(encode_png(Image.new("RGB", (16, 16), "navy")), "navy.png")
 CHART = {"chart": {"kind": "bar", "x": "year", "y": "price", "labels": ["1999", "2000"], "values": ["12.5", "8"]}}
@@ -56,6 +60,11 @@ LABELLED = [
 ]
 
 
+TEXT_RULES = [rule for rule in RULES if rule.measure in MEASURES]
+COUNTS = [rule.threshold for rule in TEXT_RULES if not MEASURES[rule.measure].share]
+SHARES = [rule.threshold for rule in TEXT_RULES if MEASURES[rule.measure].share]
+
+
 @pytest.fixture
 def run(tmp_path):
     """The step on the labelled samples; keyword arguments are filter settings."""
@@ -80,7 +89,7 @@ def run(tmp_path):
         recipe.write_text(yaml.safe_dump({"name": "t", "seed": 1, "data": data}))
         return filter_samples(str(recipe), "", gate, str(tmp_path / "filtering"))
 
-    call.out = str(tmp_path / "filtering")
+    call.out, call.gate = str(tmp_path / "filtering"), gate
     return call
 
 
@@ -113,26 +122,63 @@ def test_what_is_kept_is_untouched_and_in_order(run):
 
 def test_a_new_threshold_does_not_measure_again(run, monkeypatch):
     first = run()
-    measures = Path(run.out, "measures.parquet")
-    stamp = measures.stat().st_mtime_ns
+    files = sorted(Path(run.out, "measures").iterdir())
+    stamps = [(file.name, file.stat().st_mtime_ns, file.read_bytes()) for file in files]
 
-    def never(sample):
+    def never(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("data.curation.filtering.measure", never)
+    monkeypatch.setattr("data.curation.measuring.measure_shard", never)
     second = run(max_repeated_ngram_ratio=0.4)
-    assert measures.stat().st_mtime_ns == stamp
     assert second.attachments["measures"] == first.attachments["measures"]
     assert first.rows - second.rows == 1  # "I am not sure." three times
     assert run(max_mismatched_turns=1).rows == first.rows + 3
-    assert measures.stat().st_mtime_ns == stamp
+    assert [
+        (f.name, f.stat().st_mtime_ns, f.read_bytes()) for f in sorted(Path(run.out, "measures").iterdir())
+    ] == stamps
 
 
-def test_a_damaged_measures_file_is_measured_again(run):
-    first = run()
-    Path(run.out, "measures.parquet").write_bytes(b"PAR1 broken")
-    assert run(max_answer_chars=9000).rows == first.rows + 1
-    assert len(measures_from(Path(run.out, "measures.parquet").read_bytes())) == len(LABELLED)
+def test_the_measures_are_a_table_of_their_own(run):
+    manifest = run()
+    measures = read_manifest(str(Path(run.out, "measures")))
+    assert manifest.attachments["measures"]["sha256"] == measures.sha256()
+    assert hashlib.sha256(read_attachment(run.out, manifest, "measures")).hexdigest() == measures.sha256()
+    tables = pa.concat_tables(read_tables(str(Path(run.out, "measures")), measures))
+    assert tables["sample_id"].to_pylist() == [sample.sample_id for _, sample in LABELLED]
+    assert measures.lineage == manifest.lineage
+
+
+def test_damaged_measures_are_named(run):
+    run()
+    Path(run.out, "measures", "shard-00001.parquet").write_bytes(b"PAR1 broken")
+    with pytest.raises(AerieError, match=r"shard-00001\.parquet is truncated or changed"):
+        run(max_answer_chars=9000)
+
+
+def test_the_dropped_are_listed_with_their_reason(run):
+    manifest = run()
+    table = pq.read_table(io.BytesIO(read_attachment(run.out, manifest, "dropped")))
+    expected = [(sample.sample_id, sample.source, reason) for reason, sample in LABELLED if reason]
+    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == expected
+
+
+def test_a_shard_that_keeps_all_is_copied(run):
+    lax = (
+        dict.fromkeys(COUNTS, 99)
+        | dict.fromkeys(SHARES, 1.0)
+        | dict.fromkeys(["max_answer_chars", "max_turn_chars"], 10**6)
+    )
+    manifest = run(**lax)
+    gate = read_manifest(run.gate)
+    assert manifest.shards == gate.shards
+    assert manifest.rows == len(LABELLED)
+
+
+def test_workers_don_t_change_the_result(run, monkeypatch):
+    first = run(max_answer_chars=5000)
+    shutil.rmtree(run.out)
+    monkeypatch.setattr("data.curation.filtering.FEW_ROWS", 0)
+    assert run(max_answer_chars=5000) == first
 
 
 def test_the_same_call_again_does_nothing(run):
@@ -154,20 +200,8 @@ def test_the_report_shows_what_was_found(run):
     too_long = report["reasons"]["answer_too_long"]["examples"][0]
     assert too_long["detail"].startswith("answer_chars = ")
     assert len(too_long["before"]) == 300
-    table = pq.read_table(io.BytesIO(read_attachment(run.out, manifest, "measures")))
-    assert table.column("sample_id").to_pylist() == [sample.sample_id for _, sample in LABELLED]
-
-
-def test_decisions_are_thresholds_on_measures():
-    measures = measure(LABELLED[0][1])
-    assert decide(measures, FilterSettings()) == (False, "empty_turn")
-    beyond = measure(make(("What is in the picture?", "a dog"), image=False))
-    assert decide(beyond, FilterSettings()) == (True, "")
-    assert decide(beyond, FilterSettings(min_image_text_relevance=0)) == (False, "irrelevant_image")
-    assert "no image" in describe(beyond, "irrelevant_image")
-    assert set(MEASURE_OF.values()) <= set(type(measures).__dataclass_fields__)
-
-
-def test_a_snippet_is_short():
-    assert snippet(LABELLED[0][1]).startswith("user: <image>\nWhat is it?\nassistant:")
-    assert len(snippet(LABELLED[6][1])) == 300
+    assert too_long["reasons"] == ["answer_too_long"]
+    rules = {rule["reason"]: rule for rule in report["rules"]}
+    assert rules["mismatched_answer"]["dropped"] == {"mine": 2, "web": 1}
+    assert rules["mismatched_answer"]["quantiles"][-1] == [1.0, 1.0]
+    assert sum(rows for _, _, rows in rules["answer_too_long"]["histogram"]) == len(LABELLED)

@@ -2,18 +2,12 @@ r"""Each rule family against a small labelled set: precision and recall of at le
 
 import pytest
 
-from data.curation.rules import (
-    CONTROL,
-    REFUSAL,
-    decimals,
-    kind_mismatch,
-    last_sentence,
-    numbers_in,
-    refers_beyond,
-    repeated_ngrams,
-    supported_decimals,
-    template_residue,
-)
+from data.curation.rules import last_sentence
+from data.curation.rules_images import refers_beyond
+from data.curation.rules_leaks import CONTROL, REFUSAL, template_residue
+from data.curation.rules_mismatch import absent_option, kind_mismatch
+from data.curation.rules_numbers import decimals, numbers_in, supported_decimals
+from data.curation.rules_repetition import repeated_ngrams
 
 OPTIONS = "Which gas do plants take in?\nA. oxygen\nB. nitrogen\nC. carbon dioxide\nAnswer with the letter."
 # (question, answer, mismatched?)
@@ -187,7 +181,7 @@ def unsupported(question, answer, known):
 
 
 FAMILIES = {
-    "mismatch": [((q, a), label, bool(kind_mismatch(q, a))) for q, a, label in MISMATCH],
+    "mismatch": [((q, a), label, bool(kind_mismatch(q, a) or absent_option(q, a))) for q, a, label in MISMATCH],
     "repeated": [(text, label, repeated_ngrams(text) > 0.5) for text, label in REPEATED],
     "refusal": [(text, label, bool(REFUSAL.search(text))) for text, label in REFUSALS],
     "residue": [(text, label, bool(template_residue(text))) for text, label in RESIDUE],

@@ -157,3 +157,12 @@ def test_counts_and_texts_are_cut_short():
 def test_texts_are_sentences(run):
     for section in (validation_section(run), filtering_section(run), selection_section(run)):
         assert all(json.dumps(text.text) for text in blocks(section, Text))
+
+
+def test_the_filters_show_every_rule_with_what_it_met(run):
+    section = filtering_section(run)
+    rules = run.document("filtering")["rules"]
+    assert {rule["reason"] for rule in rules} <= cells(section)
+    counted = {(row[0], row[1]): row[2] for row in blocks(section, Table)[2].rows}
+    dropped = {(c.source, reason): n for c in run.manifest("filtering").counts for reason, n in c.dropped.items()}
+    assert counted == {key: f"{n:,}" for key, n in dropped.items()}

@@ -96,7 +96,7 @@ class CountedRun:
         checked = self.step("enforcement", enforcement, validation_sha256=validated)
         embedded = self.step("embedding", embedding, validation_sha256=checked)
         gated = self.step("gate", gate, validation_sha256=checked, embedding_sha256=embedded)
-        filtered = self.step("filtering", filtering, gate_sha256=gated)
+        filtered = self.step("filtering", filtering, gate_sha256=gated, embedding_sha256=embedded)
         selected = self.step("selection", selection, filtering_sha256=filtered, embedding_sha256=embedded)
         augmented = self.step("augmentation", augmentation, selection_sha256=selected)
         return self.step("formatting", formatting, augmentation_sha256=augmented, validation_sha256=checked)

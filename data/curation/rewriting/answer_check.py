@@ -7,7 +7,8 @@ from data.curation.decorations import strip_decorations
 from data.curation.endpoint.chat import Answer
 from data.curation.rewriting.prompts import Kind
 from data.curation.rewriting.same_answer import close, numbers_of, same_answer, words
-from data.curation.rules import CONTROL, REFUSAL, repeated_ngrams, template_residue
+from data.curation.rules_leaks import CONTROL, REFUSAL, template_residue
+from data.curation.rules_repetition import repeated_ngrams
 from data.schema import IMAGE_PLACEHOLDER
 from data.settings.augmentation import CotSettings, RewriteSettings
 
