@@ -6,7 +6,7 @@ Eagle 2: same task, similar format; different tasks, clearly distinct formats.
 import re
 from collections.abc import Mapping
 
-from data.curation.answer_shapes import BOOLEAN, DATA_FENCES, FENCED, LETTER, NUMBER, PHRASE_WORDS, Shape, shape_of
+from data.curation.answer_shapes import BOOLEAN, DATA_FENCES, FENCED, PHRASE_WORDS, Shape, shape_of
 from data.curation.instructions import without_instruction
 from data.curation.rules import CHOSEN, OPTION, POLAR, last_sentence
 from data.schema import plain_text
@@ -73,6 +73,7 @@ SHAPES: dict[Family, frozenset[Shape]] = {
 }
 # What the shape of an answer says where no task is declared. A formula or a page may stand in any answer: not here.
 FAMILY_OF_SHAPE: dict[Shape, Family] = {
+    "number": "number",
     "quantity": "quantity",
     "box": "box",
     "json": "json",
@@ -80,52 +81,76 @@ FAMILY_OF_SHAPE: dict[Shape, Family] = {
     "list": "list",
     "steps": "reasoning",
 }
+CANONICAL: frozenset[Family] = frozenset(
+    {"yes_no", "letter", "number", "quantity", "json", "table", "markdown", "latex"}
+)
 DETAILED_WORDS = 30
-COPY = re.compile(
-    r"(?:please |can you |could you )?(?:read|transcribe|ocr|extract|recogni[sz]e|write (?:out|down))\b[^.?!\n]{0,40}"
-    r"\b(?:text|words|line|letters|characters)\b[^.?!\n]{0,40}[.?!]?",
-    re.I,
-)
-DESCRIBE = re.compile(
-    r"\b(?:describe|description|caption|elaborate|what do you see|tell me (?:more )?about)\b",
-    re.I,
-)
+_READ = r"(?:please |can you |could you )?(?:read|transcribe|ocr|extract|recogni[sz]e|write (?:out|down))\b"
+COPY_START = re.compile(rf"(?:<image>|\s)*{_READ}", re.I)
+COPY = re.compile(rf"{_READ}[^.?!\n]{{0,40}}\b(?:text|words|line|letters|characters)\b[^.?!\n]{{0,40}}[.?!]?", re.I)
+DESCRIBING = ("describ", "description", "caption", "elaborate", "what do you see", "tell me about", "tell me more")
 CODING = re.compile(r"\b(?:code|function|program|script|html|css|svg|python|tikz|javascript)\b", re.I)
 FORMULA = re.compile(r"\b(?:latex|formula|equation|expression)\b", re.I)
 
 
 def family_of(task: str, question: str, answer: str, families: Mapping[str, Family] = FAMILY_OF_TASK) -> Family:
     """The format family of a pair: by its task, or for a task that nobody declared by its question and answer."""
-    declared = families.get(task)
-    return declared if declared is not None else _told(question, answer.strip())
+    declared, text = families.get(task), answer.strip()
+    return declared or told_family(question, text, shape_of(text), copies=asks_to_copy(question))
 
 
-def _told(question: str, text: str) -> Family:
-    """The answer is looked at first: it decides which questions about the question matter."""
-    shape = shape_of(text)
-    if len(text) <= 24 and CHOSEN.fullmatch(text) and len(OPTION.findall(question)) >= 2:
-        return "letter"
+def told_family(question: str, text: str, shape: Shape, *, copies: bool) -> Family:
+    """The family of an undeclared pair. `text` is its bare answer, `copies` says what `asks_to_copy` does.
+
+    The answer is looked at first: it decides which questions about the question matter.
+    """
     if shape == "boolean" and POLAR.match(last_sentence(question)):
         return "yes_no"
-    if asks_to_copy(question):
+    told = shape_family(shape, copies=copies)
+    if told is not None:
+        return told
+    if copies:
         return "transcription"
-    if shape == "number":
-        return "number"
-    if shape in FAMILY_OF_SHAPE:
-        return FAMILY_OF_SHAPE[shape]
+    if shape in ("letter", "phrase", "sentence") and chooses(text) and offers_options(question):
+        return "letter"
     if shape == "code":
         return "code" if CODING.search(question) else "free"
     if shape == "latex":
         return "latex" if FORMULA.search(question) else "free"
     if shape in ("paragraph", "text"):
-        return "detailed" if text.count(" ") >= DETAILED_WORDS and DESCRIBE.search(question) else "free"
-    short = text.count(" ") < PHRASE_WORDS and "\n" not in text and not text.endswith(("!", "?"))
-    return "phrase" if short and last_sentence(question).endswith("?") else "free"
+        return "detailed" if text.count(" ") >= DETAILED_WORDS and _describes(question) else "free"
+    short = "?" in question and text.count(" ") < PHRASE_WORDS and "\n" not in text and not text.endswith(("!", "?"))
+    return "phrase" if short else "free"
+
+
+def shape_family(shape: Shape, *, copies: bool) -> Family | None:
+    """The family that an undeclared answer's shape alone decides, whatever its question; None: the question does."""
+    if copies and shape != "boolean":
+        return "transcription"
+    return FAMILY_OF_SHAPE.get(shape)
+
+
+def offers_options(question: str) -> bool:
+    """Whether a question lists at least two lettered options."""
+    usual = "\nA. " in question and "\nB. " in question
+    return usual or len(OPTION.findall(question)) >= 2
+
+
+def chooses(text: str) -> bool:
+    """Whether an answer names an option by its letter: `B`, `(b).`, `Option C`."""
+    return len(text) <= 24 and CHOSEN.fullmatch(text) is not None
+
+
+def _describes(question: str) -> bool:
+    plain = question.lower()
+    return any(word in plain for word in DESCRIBING)
 
 
 def asks_to_copy(question: str) -> bool:
     """Whether the whole question is to read text out of the image."""
-    return len(question) <= 240 and COPY.fullmatch(plain_text(without_instruction(question))) is not None
+    if COPY_START.match(question) is None or len(question) > 240:
+        return False
+    return COPY.fullmatch(plain_text(without_instruction(question))) is not None
 
 
 def verbatim(task: str, families: Mapping[str, Family] = FAMILY_OF_TASK) -> bool:
@@ -136,17 +161,22 @@ def verbatim(task: str, families: Mapping[str, Family] = FAMILY_OF_TASK) -> bool
 def fits(family: Family, answer: str) -> bool:
     """Whether an answer obeys its family's instruction: one that it breaks is never given."""
     text = answer.strip()
+    return fits_shape(family, text, shape_of(text))
+
+
+def fits_shape(family: Family, text: str, shape: Shape) -> bool:
+    """`fits` for a text without whitespace around it, whose shape is known."""
     if family == "yes_no":
-        return text in {"yes", "no"}
+        return text in ("yes", "no")
     if family == "number":
-        return NUMBER.fullmatch(text) is not None
+        return shape == "number" and not text.endswith(".")
     if family == "letter":
-        return LETTER.fullmatch(text) is not None
+        return shape == "letter"
     if family == "phrase":
         return len(text.split()) <= PHRASE_WORDS and "\n" not in text
     if family in SHAPES:
         html = family == "table" and text.startswith("<")  # the instruction asks for Markdown
-        return shape_of(text) in SHAPES[family] and not html
+        return shape in SHAPES[family] and not html
     return family in ("transcription", "code") and bool(text)
 
 
@@ -156,6 +186,8 @@ def canonical_answer(family: Family, answer: str) -> str:
     >>> canonical_answer("letter", "(b)."), canonical_answer("yes_no", "No.")
     ('B', 'no')
     """
+    if family not in CANONICAL:
+        return answer
     text = answer.strip()
     if family == "yes_no" and (boolean := BOOLEAN.fullmatch(text)):
         return boolean.group(1).lower()

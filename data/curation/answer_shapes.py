@@ -52,6 +52,8 @@ LATEX = re.compile(r"\\[a-zA-Z]{2,}|[\w)}\]][_^][{\w]")
 PROSE = re.compile(r"(?:[A-Za-z']{2,}\s+){3}")
 # The last words of worked reasoning: the answer, announced.
 CONCLUSION = re.compile(r"(?:\b(?:final\s+|correct\s+)?answer\s*(?:is|:)|\\boxed\{|^####\s)[^\n]{1,120}$", re.I | re.M)
+CONCLUSION_CHARS = 160
+NEXT_SENTENCE = re.compile(r"[.!?] +[A-Z]")
 STEP_WORDS, LONG_WORDS = 20, 40
 
 
@@ -89,9 +91,15 @@ def _shape(text: str) -> Shape:
         return "latex"
     if words <= PHRASE_WORDS and text[-1] not in ".!?。":
         return "phrase"
-    if words >= STEP_WORDS and CONCLUSION.search(text):
+    if words >= STEP_WORDS and _concludes(text):
         return "steps"
-    return "sentence" if words < LONG_WORDS and not re.search(r"[.!?] +[A-Z]", text) else "paragraph"
+    return "paragraph" if words >= LONG_WORDS or NEXT_SENTENCE.search(text) else "sentence"
+
+
+def _concludes(text: str) -> bool:
+    tail = text[-CONCLUSION_CHARS:]
+    said = "nswer" in tail or "\\boxed" in tail or "#### " in tail or "NSWER" in tail
+    return said and CONCLUSION.search(tail) is not None
 
 
 def _marked(text: str) -> Shape | None:
@@ -116,7 +124,7 @@ def _of_lines(text: str) -> Shape:
     if len(lines) >= 2 and "|" in lines[0] and TABLE_RULE.fullmatch(lines[1].strip()):
         return "table" if all("|" in line for line in lines) else "markdown"
     words = text.count(" ") + len(lines)
-    if words >= STEP_WORDS and CONCLUSION.search(lines[-1]):
+    if words >= STEP_WORDS and _concludes(lines[-1]):
         return "steps"
     if all(LIST_ITEM.match(line) for line in lines):
         return "list"

@@ -17,6 +17,8 @@ LATEX_STYLE = re.compile(r"(?:\\(?:displaystyle|large|Large|huge|bf|bfseries|bol
 DISPLAY_MATH = re.compile(r"\$\$([^$]+)\$\$|\\\[((?:(?!\\\[|\\\]).)+)\\\]", re.S)
 # Inline math is stripped only from text that reads the same without it: no command, no index, no exponent.
 INLINE_MATH = re.compile(r"\$([^$\\^_{}]+)\$|\\\(([^$\\^_{}]+)\\\)")
+# A box or a text face alone inside math: what is left keeps its "$" only when it needs it.
+INLINE_WRAPPED = re.compile(r"(?:\$|\\\()\\(boxed|fbox|text|textbf|textrm|mathrm|mathbf)\s*\{(.*)\}(?:\$|\\\))", re.S)
 BOLD = re.compile(r"\*\*\*((?:(?!\*\*).)+)\*\*\*|\*\*((?:(?!\*\*).)+)\*\*", re.S)
 HTML_FACE = re.compile(r"<(b|strong|i|em|u|p|span|center|answer)>((?:(?!</?\1\b).)+)</\1>", re.S | re.I)
 INLINE_CODE = re.compile(r"`([^`\n]+)`|```(?:text|plaintext)?\n([^`\n]+)\n?```")
@@ -43,7 +45,9 @@ CLAUSE = frozenset(_CLAUSE_WORDS.split())
 MAX_PHRASE_WORDS = 4
 # How any decoration begins (or ends, for end tokens): most answers begin otherwise and need no further look.
 SUSPECT = re.compile(
-    r"[\\$*#<`\"“«「_]|(?:the|my|so|therefore|thus|hence|final|correct|short|answer)\b|(?:正确)?答案", re.I
+    r"[\\$*#<`\"“«「]|(?:(?:so|therefore|thus|hence),?\s+)?(?:(?:the|my)\s+)?(?:final\s+|correct\s+|right\s+|short\s+)?"
+    r"(?:answer|option|choice)\b|(?:正确)?答案",
+    re.I,
 )
 
 
@@ -76,6 +80,13 @@ def _inside_braces(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
         return match.group(1) if match and _balanced(match.group(1)) else None
 
     return inside
+
+
+def _inline_wrapped(text: str) -> str | None:
+    match = INLINE_WRAPPED.fullmatch(text)
+    if match is None or not _balanced(match.group(2)) or "$" in match.group(2):
+        return None
+    return f"${match.group(2)}$" if re.search(r"[\\^_{}]", match.group(2)) else match.group(2)
 
 
 def _html_face(text: str) -> str | None:
@@ -141,6 +152,7 @@ RULES: tuple[tuple[str, Callable[[str], str | None]], ...] = (
     ("latex_text", _inside_braces(LATEX_TEXT)),
     ("latex_style", _inside_braces(LATEX_STYLE)),
     ("display_math", _one_of(DISPLAY_MATH)),
+    ("inline_wrapped", _inline_wrapped),
     ("inline_math", _one_of(INLINE_MATH)),
     ("bold", _one_of(BOLD)),
     ("html_face", _html_face),

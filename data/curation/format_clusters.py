@@ -20,7 +20,7 @@ ClusterKey = tuple[str, str, str, str, str, str]
 # Shapes that one short-answer instruction asks for alike: "red", "3", "12 cm" are all a word or short phrase.
 SHORT: frozenset[Shape] = frozenset({"letter", "boolean", "number", "quantity", "phrase"})
 LONG: frozenset[Shape] = frozenset({"sentence", "paragraph", "text"})
-SIMILAR = 0.8  # of a source's pairs must have the dominant format of their task
+SIMILAR = 0.8  # of the share that a task's dominant format has everywhere must be reached by each of its sources
 COLLIDING = 0.5  # of two tasks' pairs look alike
 FEW_PAIRS = 20  # fewer say nothing about a task
 OWN_SHARE = 0.05  # of a task's pairs must bring the same words along for these to count as an instruction
@@ -165,15 +165,17 @@ def _task_format(task: str, seen: _Seen) -> TaskFormat:
         instruction=main[0],
         form=main[1],
         shapes=dict(sorted(shapes.items(), key=lambda item: (-item[1], item[0]))),
-        deviating=tuple(_deviations(by_source, main)),
+        deviating=tuple(_deviations(by_source, main, formats[main] / formats.total())),
     )
 
 
-def _deviations(by_source: Mapping[str, Counter[tuple[str, str]]], main: tuple[str, str]) -> list[Deviation]:
+def _deviations(
+    by_source: Mapping[str, Counter[tuple[str, str]]], main: tuple[str, str], everywhere: float
+) -> list[Deviation]:
     found = []
     for source, formats in sorted(by_source.items()):
         share = formats[main] / formats.total()
-        if share < SIMILAR:
+        if share < SIMILAR * everywhere:
             instead = _most(Counter({seen: pairs for seen, pairs in formats.items() if seen != main}))
             found.append(
                 Deviation(source=source, pairs=formats.total(), share=share, instruction=instead[0], form=instead[1])

@@ -65,21 +65,25 @@ def format_table(table: pa.Table, settings: FormattingSettings) -> tuple[pa.Tabl
     System turns, ids, images and meta stay. `AerieError` names a sample whose text or tasks are not whole.
     """
     turns = _Turns.of(table)
-    ids, sources = table["sample_id"], table["source"].to_pylist()
+    ids, sources = table["sample_id"], _shared(table["source"])
     tasks = _tasks(table, turns, sources)
     contents, done, formatter = turns.contents, Formatted(Counter(sources)), PairFormatter(settings)
+    changes: Counter[tuple[str, ...]] = Counter()
+    names: dict[tuple[str, str], str] = {}
     for answer_at, row, task in zip(turns.answers.tolist(), turns.rows.tolist(), tasks, strict=True):
         question, answer = contents[answer_at - 1], contents[answer_at]
         pair = formatter(task, question, answer)
         contents[answer_at - 1], contents[answer_at] = pair.question, pair.answer
         own = "" if pair.instruction else own_instruction(pair.question)
-        shown_task = task if task in formatter.families else f"{task}: {pair.family}"
+        shown_task = names.get((task, pair.family)) or names.setdefault((task, pair.family), formatter.name(task, pair))
         done.clusters[(sources[row], shown_task, pair.family, pair.instruction, own, pair.shape)] += 1
         if pair.kinds:
-            done.changed.update(set(pair.kinds))
+            changes[pair.kinds] += 1
             for kind in pair.kinds:
                 if len(done.examples[kind]) < EXAMPLES:
                     done.show(kind, _example(str(ids[row]), sources[row], kind, (question, answer), pair))
+    for kinds, pairs in changes.items():
+        done.changed.update(dict.fromkeys(kinds, pairs))
     done.clusters = without_rare(done.clusters)
     return table.set_column(table.schema.get_field_index("conversations"), *turns.column(contents)), done
 
@@ -123,6 +127,14 @@ class _Turns:
         lengths = pc.list_value_length(self.lists).to_numpy()
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return names, pa.ListArray.from_arrays(pa.array(offsets), struct, type=names.type)
+
+
+def _shared(names: pa.ChunkedArray) -> list[str]:
+    """A column of few values as Python texts that are made (and hashed) once each."""
+    coded = pc.dictionary_encode(names).combine_chunks()
+    coded = coded if isinstance(coded, pa.DictionaryArray) else pa.concat_arrays(coded.chunks)
+    values = coded.dictionary.to_pylist()
+    return [values[code] for code in coded.indices.to_pylist()]
 
 
 def _mask(roles: pa.Array, name: str) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,7 @@ understood.
 """
 
 import re
+from functools import lru_cache
 
 from data.schema import plain_text
 from data.settings.formatting import Family, Wording
@@ -91,30 +92,53 @@ KNOWN = (
 )
 KNOWN_INSTRUCTION = re.compile(rf"(?:(?<=[?.!:\n])|(?<=[?.!:] ))(?:{'|'.join(KNOWN)})[.!]?\s*$", re.I)
 LONGEST = 120  # no known instruction is longer
-# Questions that ask for the format in their own words need no second request.
-OWN_WORDS: dict[Family, re.Pattern[str]] = {
-    "detailed": re.compile(r"\b(?:detail(?:s|ed)?|thorough(?:ly)?|comprehensive(?:ly)?|elaborate)\b", re.I),
-    "reasoning": re.compile(r"\bstep[- ]by[- ]step\b|\b(?:show|explain) your (?:work|reasoning)\b", re.I),
-    "sentence": re.compile(r"\b(?:one|a single|short|brief) (?:sentence|caption)\b", re.I),
+# What known instructions end with: most questions end otherwise and need no further look.
+_LAST = """
+    word phrase number integer yes no true false yes/no true/false letter option answer choice choices options directly
+    only briefly concisely shortly above step
+"""
+_OURS = [text.rstrip(".").lower() for wording in INSTRUCTIONS.values() for text in wording.values()]
+LAST_WORDS = frozenset({*_LAST.split(), *(text.rpartition(" ")[2] for text in _OURS)})
+# Questions that ask for the format in their own words (small letters) need no second request.
+OWN_WORDS: dict[Family, tuple[str, ...]] = {
+    "detailed": ("detail", "thorough", "comprehensive", "elaborate"),
+    "reasoning": ("step by step", "step-by-step", "show your work", "show your reasoning", "explain your reasoning"),
+    "sentence": ("one sentence", "one-sentence", "single sentence", "short caption", "brief caption"),
 }
 
 
 def without_instruction(question: str) -> str:
     """The question without a known answer-format instruction at its end (the question itself is never emptied)."""
-    if question.endswith("?"):
-        return question.rstrip()
-    start = max(len(question) - LONGEST, 0)
-    tail = KNOWN_INSTRUCTION.sub("", question[start:])
-    if len(tail) == len(question) - start:
-        return question.rstrip()
-    bare = (question[:start] + tail).rstrip()
+    text = question.rstrip()
+    if text.endswith("?"):
+        return text
+    last = text[text.rfind(" ") + 1 :]
+    last = last[last.rfind("\n") + 1 :]
+    if last.rstrip(".!").strip("'\"“”").lower() not in LAST_WORDS:
+        return text
+    # No instruction holds a line feed or a question mark: it stands after the last of them.
+    start = max(text.rfind("\n"), text.rfind("? "), len(text) - LONGEST, 0)
+    kept = _kept(text[start:])
+    if kept == len(text) - start:
+        return text
+    bare = text[: start + kept].rstrip()
     return bare if plain_text(bare) else question
+
+
+@lru_cache(maxsize=1 << 12)
+def _kept(tail: str) -> int:
+    """How much of a tail stands before its instruction."""
+    match = KNOWN_INSTRUCTION.search(tail)
+    return len(tail) if match is None else match.start()
 
 
 def instruction_for(question: str, family: Family, wording: Wording) -> str:
     """The instruction that a question of a family gets: "" for free talk, and where the question says it itself."""
-    own = OWN_WORDS.get(family)
-    return "" if own is not None and own.search(question) else INSTRUCTIONS[wording][family]
+    if family in OWN_WORDS:
+        plain = question.lower()
+        if any(words in plain for words in OWN_WORDS[family]):
+            return ""
+    return INSTRUCTIONS[wording][family]
 
 
 def with_instruction(question: str, instruction: str) -> str:
