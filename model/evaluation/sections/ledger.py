@@ -1,9 +1,8 @@
 """Data ledger: rows read = rows trained + rows dropped by step and reason, per source and per category."""
 
+from data.ledger_picture import ledger_sankey, unchanged_steps
 from data.ledger_report import LedgerFlow, SourceFlow
 from data.reporting.html import Badge, Cell, Chart, Section, Table, Text
-from data.reporting.scale import plain_number
-from data.reporting.svg import GroupedBars
 from model.evaluation.sections.scoreboard import STAGE_NAMES
 from model.recipe import STAGES
 
@@ -19,7 +18,8 @@ def ledger_section(flow: LedgerFlow) -> Section:
                 "rows trained in at least one stage + rows dropped. Held-out rows are kept apart from the start and "
                 "are not counted here."
             ),
-            Chart(figures=(_funnel(total),)),
+            Chart(figures=(ledger_sankey(flow, STAGE_NAMES),)),
+            _remark(flow),
             _sources(flow, total),
             _categories(flow, total),
             _drops(flow),
@@ -27,18 +27,13 @@ def ledger_section(flow: LedgerFlow) -> Section:
     )
 
 
-def _funnel(total: SourceFlow) -> GroupedBars:
-    steps = {"read": total.read, **total.after, **{STAGE_NAMES[stage]: total.stages[stage] for stage in STAGES}}
-    return GroupedBars(
-        title="Rows that leave each step",
-        y_label="rows",
-        groups=tuple(steps),
-        series=(("rows", tuple(steps.values())),),
-        width=980.0,
-        height=230.0,
-        value_format=plain_number,
-        whole=True,
-        first_colour=3,
+def _remark(flow: LedgerFlow) -> Text:
+    unchanged = unchanged_steps(flow)
+    passed = f" No row was added or dropped in: {', '.join(unchanged)}." if unchanged else ""
+    return Text(
+        "Widths are proportional to rows, but no band is drawn thinner than 1 unit of the picture's 980. The figure "
+        "above a step is what leaves it. The stages at the right overlap: a row may be trained in several."
+        f"{passed} Each band says its figures when pointed at."
     )
 
 
