@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 from data.curation.format_clusters import format_report
@@ -14,7 +13,7 @@ from data.progress import Progress
 from data.recipe import load_data_recipe
 from data.registry.sourcing import parquet_bytes
 from data.settings.formatting import FormattingSettings
-from data.shardwise import map_shards
+from data.shardwise import WORKERS, map_shards
 from data.storage import (
     Manifest,
     Shard,
@@ -28,14 +27,21 @@ from data.storage import (
 )
 
 VERSION = 2
+FEW_ROWS = 20_000  # formatted before worker processes have started
 
 
 def format_samples(
-    recipe_uri: str, recipe_sha256: str, augmentation_uri: str, validation_uri: str, out_uri: str, workers: int = 1
+    recipe_uri: str,
+    recipe_sha256: str,
+    augmentation_uri: str,
+    validation_uri: str,
+    out_uri: str,
+    workers: int | None = None,
 ) -> Manifest:
     """Format the training samples and, by the same rules, the held-out samples of the validation step.
 
-    Each shard becomes one of the same name and rows, so that the result is the same for any number of `workers`.
+    Each shard becomes one of the same name and rows, so that the result is the same for any number of `workers`
+    (None: as many as are worth starting).
     Attachments: `heldout` (Parquet of `SAMPLE_SCHEMA`) and `report` (JSON: changes, examples and the clusters of
     formats; the held-out set apart under `heldout`).
     """
@@ -51,6 +57,7 @@ def format_samples(
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
+    workers = workers or (WORKERS if augmentation.rows > FEW_ROWS else 1)
     shards, train = _training(augmentation_uri, augmentation, out_uri, settings, workers)
     table, held = format_table(parquet_table(read_attachment(validation_uri, validation, "heldout")), settings)
     report = {
@@ -80,8 +87,7 @@ def format_samples(
 def _training(
     folder: str, augmentation: Manifest, out_uri: str, settings: FormattingSettings, workers: int
 ) -> tuple[tuple[Shard, ...], Formatted]:
-    upstream = replace(augmentation, shards=())
-    function = partial(format_shard, upstream=upstream, out_uri=out_uri, settings=settings)
+    function = partial(format_shard, step=augmentation.step, out_uri=out_uri, settings=settings)
     shards: list[Shard] = []
     progress = Progress("formatting", augmentation.rows)
 

@@ -3,27 +3,24 @@
 One Parquet shard in, one out, whatever stands beside it: shards can be formatted in any order and number of processes.
 """
 
-import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from data.curation.format_clusters import ClusterKey, own_instruction, without_rare
 from data.curation.formatting_pairs import Pair, PairFormatter
 from data.curation.formatting_tasks import declared_tasks
 from data.errors import AerieError
-from data.files import join, write_bytes
 from data.schema import SAMPLE_SCHEMA
 from data.settings.formatting import FormattingSettings
-from data.storage import ROW_GROUP_ROWS, Manifest, Shard, read_tables
+from data.shardwise import shard_bytes, shard_payload, shard_table, write_shard
+from data.storage import Shard
 
 EXAMPLES = 3
 SNIPPET_CHARS = 300
@@ -177,21 +174,12 @@ def _snippet(question: str, answer: str) -> str:
 
 
 def format_shard(
-    folder: str, shard: Shard, *, upstream: Manifest, out_uri: str, settings: FormattingSettings
+    folder: str, shard: Shard, *, step: str, out_uri: str, settings: FormattingSettings
 ) -> tuple[Shard, Formatted]:
-    """Format one shard into a file of the same name. `upstream` is its manifest, without its shards: they are many."""
-    (table,) = read_tables(folder, replace(upstream, shards=(shard,)))
-    formatted, done = format_table(table.select(SAMPLE_SCHEMA.names), settings)
-    return write_shard(out_uri, shard.path, formatted), done
-
-
-def write_shard(folder: str, path: str, table: pa.Table) -> Shard:
-    """A table as one Parquet shard of `SAMPLE_SCHEMA`."""
-    sink = io.BytesIO()
-    pq.write_table(table.cast(SAMPLE_SCHEMA), sink, compression="zstd", row_group_size=ROW_GROUP_ROWS)
-    payload = sink.getvalue()
-    write_bytes(join(folder, path), payload)
-    return Shard(path=path, rows=table.num_rows, bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
+    """Format one shard of a step into a file of the same name."""
+    table = shard_table(shard_payload(folder, shard, step), SAMPLE_SCHEMA.names)
+    formatted, done = format_table(table, settings)
+    return write_shard(out_uri, shard.path, shard_bytes(formatted.cast(SAMPLE_SCHEMA)), formatted.num_rows), done
 
 
 def merged(parts: Iterable[Formatted]) -> Formatted:

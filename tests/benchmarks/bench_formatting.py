@@ -113,10 +113,7 @@ def by_sample(folder: str, manifest: Manifest, out: str) -> int:
 
 def by_column(folder: str, manifest: Manifest, out: str) -> int:
     """Rows as the step formats them."""
-    upstream = replace(manifest, shards=())
-    parts = [
-        format_shard(folder, shard, upstream=upstream, out_uri=out, settings=SETTINGS) for shard in manifest.shards
-    ]
+    parts = [format_shard(folder, shard, step="a", out_uri=out, settings=SETTINGS) for shard in manifest.shards]
     return merged(part for _, part in parts).rows.total()
 
 
