@@ -22,6 +22,8 @@ FAMILY_OF_TASK: dict[str, Family] = {
     "count": "number",
     "counting": "number",
     "count_words": "number",
+    "total": "number",
+    "average": "number",
     "quantity": "quantity",
     "shape": "phrase",
     "color": "phrase",
@@ -37,20 +39,24 @@ FAMILY_OF_TASK: dict[str, Family] = {
     "landmark": "phrase",
     "classification": "phrase",
     "region": "phrase",
+    "cell": "phrase",
     "caption": "sentence",
     "line": "transcription",
     "ocr": "transcription",
     "transcription": "transcription",
     "list": "list",
+    "labels": "items",
     "box": "box",
     "detection": "box",
     "grounding": "box",
+    "point": "point",
     "json": "json",
     "table": "table",
     "page_markdown": "markdown",
     "formula": "latex",
     "code": "code",
     "detailed_caption": "detailed",
+    "long_answer": "explained",
     "reasoning": "reasoning",
     "cot": "reasoning",
     "dialogue": "free",
@@ -62,7 +68,9 @@ COPIED_FAMILIES: frozenset[Family] = frozenset({"transcription", "json", "table"
 SHAPES: dict[Family, frozenset[Shape]] = {
     "quantity": frozenset({"quantity", "number"}),
     "list": frozenset({"list"}),
+    "items": frozenset({"phrase", "sentence"}),
     "box": frozenset({"box"}),
+    "point": frozenset({"point"}),
     "json": frozenset({"json"}),
     "table": frozenset({"table"}),
     "markdown": frozenset({"markdown", "table", "text", "paragraph", "list"}),
@@ -70,12 +78,14 @@ SHAPES: dict[Family, frozenset[Shape]] = {
     "sentence": frozenset({"sentence", "phrase"}),
     "reasoning": frozenset({"steps"}),
     "detailed": frozenset({"paragraph", "text"}),
+    "explained": frozenset({"sentence", "paragraph", "text"}),
 }
 # What the shape of an answer says where no task is declared. A formula or a page may stand in any answer: not here.
 FAMILY_OF_SHAPE: dict[Shape, Family] = {
     "number": "number",
     "quantity": "quantity",
     "box": "box",
+    "point": "point",
     "json": "json",
     "table": "table",
     "list": "list",
@@ -96,7 +106,13 @@ FORMULA = re.compile(r"\b(?:latex|formula|equation|expression)\b", re.I)
 def family_of(task: str, question: str, answer: str, families: Mapping[str, Family] = FAMILY_OF_TASK) -> Family:
     """The format family of a pair: by its task, or for a task that nobody declared by its question and answer."""
     declared, text = families.get(task), answer.strip()
-    return declared or told_family(question, text, shape_of(text), copies=asks_to_copy(question))
+    shape = shape_of(text)
+    return refined(declared or told_family(question, text, shape, copies=asks_to_copy(question)), shape)
+
+
+def refined(family: Family, shape: Shape) -> Family:
+    """Captions come short and long under one name; a long one is asked for otherwise."""
+    return "detailed" if family == "sentence" and shape in SHAPES["detailed"] else family
 
 
 def told_family(question: str, text: str, shape: Shape, *, copies: bool) -> Family:

@@ -18,6 +18,7 @@ Shape = Literal[
     "steps",
     "list",
     "box",
+    "point",
     "json",
     "table",
     "latex",
@@ -41,8 +42,12 @@ _UNITS = """
 QUANTITY = re.compile(rf"[-+−]?[$€£]?\d[\d,]*(?:\.\d+)?\s?(?:{'|'.join(_UNITS.split('|')).strip()})\.?", re.X)
 _COORDINATE = r"-?\d{1,4}(?:\.\d+)?"
 _FOUR = rf"{_COORDINATE}(?:\s*,\s*{_COORDINATE}){{3}}"
+_TWO = rf"{_COORDINATE}\s*,\s*{_COORDINATE}"
 _ONE = rf"(?:\[{_FOUR}\]|\({_FOUR}\))"
 BOX = re.compile(rf"{_ONE}(?:[\s,;]*{_ONE})*|\[\s*\[{_FOUR}\](?:\s*,\s*\[{_FOUR}\])*\s*\]")
+_NAME, _NUMBERS = r"(?:<ref>[^<>]*</ref>)?", r"[\d\s.,\[\]()-]+"
+TAGGED = re.compile(rf"(?:{_NAME}<(box|point|loc)>{_NUMBERS}</\1>\s*)+")
+POINT = re.compile(rf"(?:<[^<>]*>[^<>]*</ref>)?<(?:box|point)>\[?\[{_TWO}\]\]?</(?:box|point)>|\[{_TWO}\]|\({_TWO}\)")
 FENCED = re.compile(r"```([\w+#-]*)\n(.*?)\n?```", re.S)
 DATA_FENCES = frozenset({"json", "markdown", "md", "latex", "tex", "text", "csv"})
 TABLE_RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
@@ -103,7 +108,9 @@ def _concludes(text: str) -> bool:
 
 
 def _marked(text: str) -> Shape | None:
-    if BOX.fullmatch(text):
+    if POINT.fullmatch(text):
+        return "point"
+    if BOX.fullmatch(text) or (text[0] == "<" and TAGGED.fullmatch(text)):
         return "box"
     if text[0] in "[{" and _is_json(text):
         return "json"

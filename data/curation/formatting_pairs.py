@@ -8,6 +8,7 @@ from data.curation.answer_families import (
     asks_to_copy,
     canonical_answer,
     fits_shape,
+    refined,
     shape_family,
     told_family,
     verbatim,
@@ -92,6 +93,7 @@ def _bare(answer: str, declared: Family | None, keep_marks: bool, strip: bool) -
 
 
 def _settled(bare: str, kinds: tuple[str, ...], shape: Shape, family: Family, strip: bool) -> _Answer:
+    family = refined(family, shape)
     if strip and (canonical := canonical_answer(family, bare)) != bare:
         bare, kinds, shape = canonical, (*kinds, "canonical_answer"), shape_of(canonical)
     return _Answer(bare, kinds, shape, family, fits_shape(family, bare.strip(), shape))

@@ -71,7 +71,7 @@ def format_table(table: pa.Table, settings: FormattingSettings) -> tuple[pa.Tabl
         question, answer = contents[answer_at - 1], contents[answer_at]
         pair = formatter(task, question, answer)
         contents[answer_at - 1], contents[answer_at] = pair.question, pair.answer
-        own = "" if pair.instruction else own_instruction(pair.question)
+        own = "" if pair.instruction or pair.question[-1:] == "?" else own_instruction(pair.question)
         shown_task = names.get((task, pair.family)) or names.setdefault((task, pair.family), formatter.name(task, pair))
         done.clusters[(sources[row], shown_task, pair.family, pair.instruction, own, pair.shape)] += 1
         if pair.kinds:

@@ -15,13 +15,13 @@ def declared_tasks(meta: pa.Array) -> list[list[str] | str]:
     if not len(meta):
         return []
     try:
-        found = _columns(meta)
+        many, one = _columns(meta)
+        return [tasks or task or UNDECLARED for tasks, task in zip(many, one, strict=True)]
     except pa.ArrowInvalid:  # a task that is no text, a NaN somewhere: rare, and Python's reader takes them
-        found = [json.loads(text) for text in meta.to_pylist()]
-    return [_declared(row.get("tasks"), row.get("task")) for row in found]
+        return [_declared(json.loads(text)) for text in meta.to_pylist()]
 
 
-def _columns(meta: pa.Array) -> list[dict[str, Any]]:
+def _columns(meta: pa.Array) -> tuple[list[list[str] | None], list[str | None]]:
     # JSON in one line a row: text from json.dumps holds no bare line feed.
     payload = "\n".join(meta.to_pylist()).encode()
     table = pj.read_json(
@@ -31,11 +31,10 @@ def _columns(meta: pa.Array) -> list[dict[str, Any]]:
     )
     if table.num_rows != len(meta):
         raise pa.ArrowInvalid(f"{table.num_rows} rows read of {len(meta)}")
-    tasks, task = table["tasks"].to_pylist(), table["task"].to_pylist()
-    return [{"tasks": many, "task": one} for many, one in zip(tasks, task, strict=True)]
+    return table["tasks"].to_pylist(), table["task"].to_pylist()
 
 
-def _declared(many: Any, one: Any) -> list[str] | str:
-    if many:
-        return [str(task) for task in many]
-    return UNDECLARED if one is None else str(one)
+def _declared(meta: dict[str, Any]) -> list[str] | str:
+    if meta.get("tasks"):
+        return [str(task) for task in meta["tasks"]]
+    return str(meta.get("task") or UNDECLARED)

@@ -25,6 +25,8 @@ def test_declared_tasks_have_one_family_whatever_is_asked():
     assert family_of("value_at", "What is the price for 1999?", "12.5") == "number"
     assert family_of("line", "Read the text.", "yes") == "transcription"
     assert family_of("dialogue", "Are you well?", "yes") == "free"
+    assert family_of("caption", "Write a caption.", "A red cup on a table.") == "sentence"
+    assert family_of("caption", "Write a caption.", LONG) == "detailed"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_declared_tasks_have_one_family_whatever_is_asked():
         ("<image>\nPlease read the text in this image.", "STOP", "transcription"),
         ("<image>\nTranscribe the handwritten line.", "It is a long way home, said he.", "transcription"),
         ("Where is the dog?", "[10, 20, 300, 400]", "box"),
+        ("Point at the nose.", "(10, 20)", "point"),
         ("Give the fields as JSON.", '{"total": "12.00", "date": "1999"}', "json"),
         ("Turn the chart into a table.", TABLE, "table"),
         ("What is on the table?", "- a cup\n- a plate\n- a fork", "list"),
@@ -100,7 +103,11 @@ def test_canonical_answers(family, answer, canonical):
         ("phrase", "dark blue", "it is the one on the left"),
         ("sentence", "A red cup on a table.", LONG),
         ("list", "1. a cup\n2. a plate", "a cup and a plate"),
+        ("items", "cat, dog, sofa, red lamp, old chair", "- cat\n- dog"),
         ("box", "[1, 2, 30, 40]", "at the left"),
+        ("box", "<ref>cat</ref><box>[[1, 2, 30, 40], [3, 4, 5, 6]]</box>", "<ref>cat</ref><box>[[1, 2]]</box>"),
+        ("point", "<ref>nose</ref><box>[[12, 30]]</box>", "<ref>cat</ref><box>[[1, 2, 30, 40]]</box>"),
+        ("explained", "It is red because it is ripe.", "red"),
         ("json", '[{"a": 1}]', "{a: 1}"),
         ("table", TABLE, "<table><tr><td>1</td></tr></table>"),
         ("markdown", "# Title\n\nText.", "STOP"),
