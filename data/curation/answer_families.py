@@ -98,7 +98,7 @@ DETAILED_WORDS = 30
 _READ = r"(?:please |can you |could you )?(?:read|transcribe|ocr|extract|recogni[sz]e|write (?:out|down))\b"
 COPY_START = re.compile(rf"(?:<image>|\s)*{_READ}", re.I)
 COPY = re.compile(rf"{_READ}[^.?!\n]{{0,40}}\b(?:text|words|line|letters|characters)\b[^.?!\n]{{0,40}}[.?!]?", re.I)
-DESCRIBING = ("describ", "description", "caption", "elaborate", "what do you see", "tell me about", "tell me more")
+DESCRIBING = re.compile("describ|description|caption|elaborate|what do you see|tell me about|tell me more")
 CODING = re.compile(r"\b(?:code|function|program|script|html|css|svg|python|tikz|javascript)\b", re.I)
 FORMULA = re.compile(r"\b(?:latex|formula|equation|expression)\b", re.I)
 
@@ -120,7 +120,7 @@ def told_family(question: str, text: str, shape: Shape, *, copies: bool) -> Fami
 
     The answer is looked at first: it decides which questions about the question matter.
     """
-    if shape == "boolean" and POLAR.match(last_sentence(question)):
+    if shape == "boolean" and POLAR.match(_asking(question)):
         return "yes_no"
     told = shape_family(shape, copies=copies)
     if told is not None:
@@ -134,7 +134,7 @@ def told_family(question: str, text: str, shape: Shape, *, copies: bool) -> Fami
     if shape == "latex":
         return "latex" if FORMULA.search(question) else "free"
     if shape in ("paragraph", "text"):
-        return "detailed" if text.count(" ") >= DETAILED_WORDS and _describes(question) else "free"
+        return "detailed" if text.count(" ") >= DETAILED_WORDS and DESCRIBING.search(question.lower()) else "free"
     short = "?" in question and text.count(" ") < PHRASE_WORDS and "\n" not in text and not text.endswith(("!", "?"))
     return "phrase" if short else "free"
 
@@ -146,6 +146,13 @@ def shape_family(shape: Shape, *, copies: bool) -> Family | None:
     return FAMILY_OF_SHAPE.get(shape)
 
 
+def _asking(question: str) -> str:
+    """`last_sentence`; where the question ends by asking, which is usual, without looking for other sentences."""
+    body = question[:-1]
+    sentence = body[max(body.rfind(mark) for mark in ".?!\n") + 1 :].strip()
+    return last_sentence(question) if question[-1:] != "?" or not sentence or "<" in sentence else sentence
+
+
 def offers_options(question: str) -> bool:
     """Whether a question lists at least two lettered options."""
     usual = "\nA. " in question and "\nB. " in question
@@ -155,11 +162,6 @@ def offers_options(question: str) -> bool:
 def chooses(text: str) -> bool:
     """Whether an answer names an option by its letter: `B`, `(b).`, `Option C`."""
     return len(text) <= 24 and CHOSEN.fullmatch(text) is not None
-
-
-def _describes(question: str) -> bool:
-    plain = question.lower()
-    return any(word in plain for word in DESCRIBING)
 
 
 def asks_to_copy(question: str) -> bool:

@@ -15,11 +15,12 @@ from data.curation.answer_families import (
 )
 from data.curation.answer_shapes import Shape, shape_of
 from data.curation.decorations import strip_decorations
-from data.curation.instructions import instruction_for, with_instruction, without_instruction
+from data.curation.instructions import INSTRUCTIONS, OWN_WORDS, instruction_for, without_instruction
 from data.settings.formatting import Family, FormattingSettings
 
 REPEATED_CHARS = 48  # answers up to here are remembered: they repeat, longer ones hardly do
 REMEMBERED = 1 << 16
+_GIVEN: dict[Family, tuple[str, ...]] = {family: (f"instruction_{family}",) for family in INSTRUCTIONS["brief"]}
 
 
 class Pair(NamedTuple):
@@ -39,11 +40,8 @@ class PairFormatter:
     def __init__(self, settings: FormattingSettings) -> None:
         self.families: dict[str, Family] = {**FAMILY_OF_TASK, **settings.families}
         self._verbatim = {task: verbatim(task, self.families) for task in self.families}
-        self._strip, self._instructions, self._wording = (
-            settings.strip_decorations,
-            settings.instructions,
-            settings.wording,
-        )
+        self._strip, self._instructions = settings.strip_decorations, settings.instructions
+        self._wording, self._given = settings.wording, INSTRUCTIONS[settings.wording]
 
     def name(self, task: str, pair: Pair) -> str:
         """What a report calls the task of a pair; undeclared tasks are told apart by family."""
@@ -65,12 +63,12 @@ class PairFormatter:
         if not (self._instructions and obeys):
             return Pair(asked, bare, family, shape, "", kinds)
         own = without_instruction(asked)
-        instruction = instruction_for(own, family, self._wording)
-        before, asked = asked, with_instruction(own, instruction)
-        if asked != before:
-            kinds += ("replaced_instruction",) if own != before else ()
-            kinds += (f"instruction_{family}",) if instruction else ()
-        return Pair(asked, bare, family, shape, instruction, kinds)
+        instruction = instruction_for(own, family, self._wording) if family in OWN_WORDS else self._given[family]
+        formatted = f"{own}\n{instruction}" if instruction else own
+        if formatted != asked:
+            kinds += ("replaced_instruction",) if own != asked else ()
+            kinds += _GIVEN[family] if instruction else ()
+        return Pair(formatted, bare, family, shape, instruction, kinds)
 
 
 class _Answer(NamedTuple):

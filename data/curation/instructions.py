@@ -148,10 +148,3 @@ def instruction_for(question: str, family: Family, wording: Wording) -> str:
         if any(words in plain for words in OWN_WORDS[family]):
             return ""
     return INSTRUCTIONS[wording][family]
-
-
-def with_instruction(question: str, instruction: str) -> str:
-    """The question with an instruction on a line of its own; once only."""
-    if not instruction or question.endswith("\n" + instruction):
-        return question
-    return f"{question}\n{instruction}"

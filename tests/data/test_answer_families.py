@@ -133,3 +133,19 @@ def test_copied_text_data_and_conversation_are_verbatim():
     assert all(FAMILY_OF_TASK[task] in COPIED_FAMILIES for task in kept - {"first_word", "last_word"})
     assert not verbatim("formula")
     assert not verbatim("open")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is it red?",
+        "<image>\nIs it red?",
+        "<image> Is it red?",
+        "It is big. Is it red?",
+        "What? Is it red?",
+        "Is it red? Say so.",
+    ],
+)
+def test_a_yes_no_question_is_one_wherever_it_stands(question):
+    assert family_of("open", question, "yes") == "yes_no"
+    assert family_of("open", question.replace("Is it red", "What is red"), "yes") != "yes_no"

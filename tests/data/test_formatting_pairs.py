@@ -72,3 +72,12 @@ def test_a_pair_does_not_depend_on_what_came_before():
     first = [formatter(*pair) for pair in pairs]
     assert [PairFormatter(ON)(*pair) for pair in reversed(pairs)] == first[::-1]
     assert [pair.answer for pair in first] == ["yes", "**Yes.**", "**Yes.**"]
+
+
+def test_an_instruction_comes_once_and_last():
+    once = format_pair("yes_no", "<image>\nis it red?", "yes", ON)
+    assert once.question == f"<image>\nis it red?\n{BRIEF['yes_no']}"
+    assert once.kinds == ("instruction_yes_no",)
+    again = format_pair("yes_no", once.question, "yes", ON)
+    assert (again.question, again.kinds) == (once.question, ())
+    assert formed("dialogue", "How are you?", "Well.") == ("How are you?", "Well.")

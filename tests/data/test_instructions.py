@@ -1,7 +1,7 @@
 import pytest
 
 from data.curation.answer_families import FAMILY_OF_TASK, family_of
-from data.curation.instructions import INSTRUCTIONS, instruction_for, with_instruction, without_instruction
+from data.curation.instructions import INSTRUCTIONS, instruction_for, without_instruction
 from data.settings.formatting import FormattingSettings
 
 # What the tiny recipe's model learned on: it must not change.
@@ -63,20 +63,12 @@ def test_other_peoples_instructions(question, bare):
     assert without_instruction(question) == bare
 
 
-def test_an_instruction_comes_once_and_last():
-    text = INSTRUCTIONS["brief"]["yes_no"]
-    once = with_instruction("<image>\nis it red?", text)
-    assert once == f"<image>\nis it red?\n{text}"
-    assert with_instruction(once, text) == once
-    assert with_instruction("How are you?", "") == "How are you?"
-
-
 @pytest.mark.parametrize("family", INSTRUCTIONS["full"])
 @pytest.mark.parametrize("wording", INSTRUCTIONS)
 def test_one_wording_gives_way_to_the_other(family, wording):
-    asked = with_instruction("<image>\nWhat is it?", instruction_for("What is it?", family, wording))
-    assert asked.endswith(INSTRUCTIONS[wording][family])
-    assert without_instruction(asked) == "<image>\nWhat is it?"
+    instruction = instruction_for("What is it?", family, wording)
+    assert instruction == INSTRUCTIONS[wording][family]
+    assert without_instruction(f"<image>\nWhat is it?\n{instruction}") == "<image>\nWhat is it?"
 
 
 def test_a_question_that_says_the_format_itself_gets_no_instruction():
