@@ -5,6 +5,7 @@ within a task, the sources whose pairs look different from most; between tasks o
 model could not tell apart.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ COLLIDING = 0.5  # of two tasks' pairs look alike
 FEW_PAIRS = 20  # fewer say nothing about a task
 OWN_SHARE = 0.05  # of a task's pairs must bring the same words along for these to count as an instruction
 RARE = 2  # in one shard
+MOST_CLUSTERS = 50_000
+_OPTION_LINE = re.compile(r"\(?[A-H][.):]\s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ def own_instruction(question: str) -> str:
     ('Reply with the name only.', '')
     """
     text = question.rstrip()
-    if text.endswith("?"):
+    if text.endswith("?") or _OPTION_LINE.match(text, text.rfind("\n") + 1):
         return ""
     tail = text[-LONGEST - 1 :].rstrip(".!")
     start = max(tail.rfind(mark) for mark in ("? ", ". ", "! ", ": ", "\n"))
@@ -102,15 +105,24 @@ def own_instruction(question: str) -> str:
     return text[max(len(text) - LONGEST - 1, 0) + start + 1 :].strip()
 
 
-def without_rare(clusters: Counter[ClusterKey]) -> Counter[ClusterKey]:
+def without_rare(clusters: Counter[ClusterKey], rare: int = RARE) -> Counter[ClusterKey]:
     """Words that one question alone ends with are its own, not an instruction; without them the clusters stay few."""
     said: Counter[tuple[str, str, str]] = Counter()
     for (source, task, _, _, own, _), pairs in clusters.items():
         said[source, task, own] += pairs
     kept: Counter[ClusterKey] = Counter()
     for (source, task, family, given, own, shape), pairs in clusters.items():
-        kept[source, task, family, given, own if said[source, task, own] >= RARE else "", shape] += pairs
+        kept[source, task, family, given, own if said[source, task, own] >= rare else "", shape] += pairs
     return kept
+
+
+def bounded(clusters: Counter[ClusterKey], most: int = MOST_CLUSTERS) -> Counter[ClusterKey]:
+    """At most about so many clusters: words that few questions end with go first. Frequent ones are never touched."""
+    rare = RARE
+    while len(clusters) > most and any(key[4] for key in clusters):
+        rare *= 4
+        clusters = without_rare(clusters, rare)
+    return clusters
 
 
 def form_of(shape: str) -> str:

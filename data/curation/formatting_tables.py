@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.curation.format_clusters import ClusterKey, own_instruction, without_rare
+from data.curation.format_clusters import ClusterKey, bounded, own_instruction, without_rare
 from data.curation.formatting_pairs import Pair, PairFormatter
 from data.curation.formatting_tasks import declared_tasks
 from data.errors import AerieError
@@ -45,6 +45,7 @@ class Formatted:
         self.rows.update(other.rows)
         self.changed.update(other.changed)
         self.clusters.update(other.clusters)
+        self.clusters = bounded(self.clusters)
         for kind, examples in other.examples.items():
             for example in examples:
                 self.show(kind, example)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from data.curation.format_clusters import Collision, Deviation, format_report, own_instruction, without_rare
+from data.curation.format_clusters import Collision, Deviation, bounded, format_report, own_instruction, without_rare
 from data.curation.formatting_tables import format_table
 from data.schema import Turn, make_sample, samples_to_table
 from data.settings.formatting import FormattingSettings
@@ -115,6 +115,7 @@ def test_order_does_not_matter():
         ("<image> <image>\nCompare them.", ""),
         ("Look at the image. Describe it in one line!", "Describe it in one line!"),
         ("What is it?", ""),
+        ("Which?\nA. x\nB. y", ""),
         ("Take the first: what is it?", ""),
         ("word " * 60 + "end.", ""),
         ("word " * 60 + "end? Be brief.", "Be brief."),
@@ -134,6 +135,17 @@ def test_words_of_one_question_alone_are_dropped():
     )
     assert {key[4] for key in without_rare(counts)} == {"", "Twice."}
     assert without_rare(counts).total() == 4
+
+
+def test_clusters_stay_few_and_frequent_words_stay():
+    counts = clusters(
+        *(("a", "x", "free", "", f"Words {number}.", "text", 2 + number % 5) for number in range(100)),
+        ("a", "x", "free", "", "Be brief.", "text", 500),
+    )
+    few = bounded(counts, most=10)
+    assert {key[4] for key in few} == {"", "Be brief."}
+    assert few.total() == counts.total()
+    assert bounded(counts, most=1000) == counts
 
 
 def mix(instructions):

@@ -11,6 +11,7 @@ import yaml
 from data.curation.answer_families import FAMILY_OF_TASK
 from data.curation.formatting import format_samples
 from data.curation.instructions import INSTRUCTIONS as WORDINGS
+from data.errors import AerieError
 from data.ledger import Tally
 from data.registry.sourcing import parquet_bytes, source_samples
 from data.schema import IMAGE_PLACEHOLDER, Turn, make_sample, samples_to_table, table_to_samples
@@ -184,3 +185,8 @@ def test_the_clusters_show_every_task_and_no_collision_of_the_real_sources(forma
     assert (tasks["digit"]["instruction"], tasks["digit"]["form"]) == (INSTRUCTIONS["number"], "short")
     assert clusters["collisions"] == []
     assert sum(task["pairs"] for task in tasks.values()) == sum(len(pairs_of(sample)) for sample in formatted[2])
+
+
+def test_an_unknown_family_names_its_key(inputs, tmp_path):
+    with pytest.raises(AerieError, match=r"data\.formatting\.families\.mood"):
+        format_samples(write_recipe(tmp_path, families={"mood": "nonsense"}), "", *inputs, str(tmp_path / "out"))
