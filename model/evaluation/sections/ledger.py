@@ -2,9 +2,12 @@
 
 from data.ledger_picture import ledger_sankey, unchanged_steps
 from data.ledger_report import LedgerFlow, SourceFlow
-from data.reporting.html import Badge, Cell, Chart, Section, Table, Text
+from data.reporting.html import Badge, Cell, Chart, Details, Section, Table, Text
 from model.evaluation.sections.scoreboard import STAGE_NAMES
 from model.recipe import STAGES
+
+LONG_TABLE = 40  # lines
+NAMES = 6  # in one cell
 
 
 def ledger_section(flow: LedgerFlow) -> Section:
@@ -20,11 +23,18 @@ def ledger_section(flow: LedgerFlow) -> Section:
             ),
             Chart(figures=(ledger_sankey(flow, STAGE_NAMES),)),
             _remark(flow),
-            _sources(flow, total),
+            _folded(_sources(flow, total)),
             _categories(flow, total),
-            _drops(flow),
+            _folded(_drops(flow)),
         ),
     )
+
+
+def _folded(table: Table) -> Table | Details:
+    """A table, behind a click when it would fill the page."""
+    if len(table.rows) <= LONG_TABLE:
+        return table
+    return Details(summary=f"{table.caption} ({len(table.rows):,} lines)", blocks=(table,))
 
 
 def _remark(flow: LedgerFlow) -> Text:
@@ -65,13 +75,19 @@ def _sources(flow: LedgerFlow, total: SourceFlow) -> Table:
 
 
 def _categories(flow: LedgerFlow, total: SourceFlow) -> Table:
-    rows = [(item.category, item.source, *_row("", item)[1:]) for item in flow.categories()]
+    rows = [(item.category, _few(item.source), *_row("", item)[1:]) for item in flow.categories()]
     return Table(
         caption="By category",
         headers=("Category", "Sources", *HEADERS),
         rows=(*rows, ("All", "", *_row("", total)[1:])),
         total=True,
     )
+
+
+def _few(names: str) -> str:
+    """The first of many names; all of them stand in the table of sources."""
+    first = names.split(", ")
+    return names if len(first) <= NAMES else f"{', '.join(first[:NAMES])} and {len(first) - NAMES} more"
 
 
 def _drops(flow: LedgerFlow) -> Table:
