@@ -32,13 +32,15 @@ def _passed_on(count: StepCount) -> StepCount:
 
 
 def ledger_markdown(flow: LedgerFlow) -> str:
-    """One row a source and their sum, then the dropped rows by step and reason."""
+    """One row a source and their sum, then the dropped rows by step and reason, of all and of each source."""
     total = flow.total()
     rows = [*(_row(source.source, source.category, source) for source in flow.sources), _row("all", "", total)]
     drops = [(drop.step, drop.reason, f"{drop.rows:,}") for drop in sorted(total.dropped)]
     parts = ["# Data ledger", "Rows read + rows added = rows kept for training + rows dropped.", ""]
     parts += [markdown_table(HEADERS, rows), "## Dropped rows", ""]
-    parts += [markdown_table(("step", "reason", "rows"), drops) if drops else "None."]
+    parts += [markdown_table(("step", "reason", "rows"), drops) if drops else "None.", "## Dropped rows by source", ""]
+    each = [(s.source, drop.step, drop.reason, f"{drop.rows:,}") for s in flow.sources for drop in s.dropped]
+    parts += [markdown_table(("source", "step", "reason", "rows"), each, left=3) if each else "None."]
     return "\n".join(parts)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from data.reporting.marks import CHARACTER_WIDTH, cut_name, label_at, units
 from data.reporting.scale import Label, Scale, make_scale, plain_number
 from data.reporting.text import visible
 
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 22.0, 14.0, 42.0
-LEGEND_HEIGHT, CHARACTER_WIDTH, LEGEND_GAP = 20.0, 6.3, 26.0
+LEGEND_HEIGHT, LEGEND_GAP = 20.0, 26.0
 COLOURS = 6
 MAX_POINTS = 600
 
@@ -140,8 +141,8 @@ class GroupedBars:
         room = (self.width - LEFT - RIGHT) / len(self.groups)
         for index, group in enumerate(self.groups):
             inside += self._group(index, LEFT + (index + 0.5) * room, room, y)
-            name = _cut(group, room)
-            inside += _text(LEFT + (index + 0.5) * room, self.height - BOTTOM + 18, name, "tick middle")
+            name = cut_name(group, room)
+            inside += label_at(LEFT + (index + 0.5) * room, self.height - BOTTOM + 18, name, "tick middle")
         described = ", ".join(name for name, _ in self.series) + " of " + ", ".join(self.groups)
         return _svg(self.title, described, ident, self.width, self.height, inside + legend.markup())
 
@@ -156,7 +157,7 @@ class GroupedBars:
             colour = number + self.first_colour
             marks += _bar(start + 0.75, start + bar - 0.75, y.at(0), y.at(value), colour, tip)
             if self.value_format is not None:
-                marks += _text(start + bar / 2, y.at(value) - 4, self.value_format(value), "value middle")
+                marks += label_at(start + bar / 2, y.at(value) - 4, self.value_format(value), "value middle")
         return marks
 
 
@@ -178,7 +179,7 @@ class _Legend:
         marks = Markup("")
         for x, y, name, colour in self.entries:
             box = Markup('<rect class="bar s{}" x="{}" y="{}" width="10" height="10" rx="2"/>')
-            marks += box.format(colour % COLOURS, _n(x), _n(y - 9)) + _text(x + 15, y, name, "legend")
+            marks += box.format(colour % COLOURS, units(x), units(y - 9)) + label_at(x + 15, y, name, "legend")
         return marks
 
 
@@ -188,28 +189,28 @@ def _svg(title: str, description: str, ident: str, width: float, height: float, 
         '<title id="{i}-title">{t}</title><desc id="{i}-desc">{d}</desc>{inside}</svg>'
     )
     texts = {"t": visible(title), "d": visible(description)}
-    return frame.format(w=_n(width), h=_n(height), i=ident, inside=inside, **texts)
+    return frame.format(w=units(width), h=units(height), i=ident, inside=inside, **texts)
 
 
 def _empty(title: str, ident: str, width: float, height: float) -> Markup:
-    note = _text(width / 2, height / 2, "nothing to show", "tick middle")
+    note = label_at(width / 2, height / 2, "nothing to show", "tick middle")
     return _svg(title, "nothing to show", ident, width, height, note)
 
 
 def _axes(x: Scale, y: Scale, x_label: str, y_label: str, x_format: Label, y_format: Label) -> Markup:
     marks = _y_axis(y, y_label, y_format, x.end + RIGHT)
     for tick in x.ticks:
-        marks += _text(x.at(tick), y.start + 15, x_format(tick), "tick middle")
+        marks += label_at(x.at(tick), y.start + 15, x_format(tick), "tick middle")
         marks += _segment(x.at(tick), y.start, x.at(tick), y.start + 4, "axis")
-    return marks + _text((x.start + x.end) / 2, y.start + 33, x_label, "label middle")
+    return marks + label_at((x.start + x.end) / 2, y.start + 33, x_label, "label middle")
 
 
 def _y_axis(y: Scale, label: str, y_format: Label, width: float) -> Markup:
     marks = Markup("")
     for tick in y.ticks:
         marks += _segment(LEFT, y.at(tick), width - RIGHT, y.at(tick), "grid")
-        marks += _text(LEFT - 6, y.at(tick) + 3.5, y_format(tick), "tick end")
-    middle = _n((y.start + y.end) / 2)
+        marks += label_at(LEFT - 6, y.at(tick) + 3.5, y_format(tick), "tick end")
+    middle = units((y.start + y.end) / 2)
     turned = Markup('<text class="label middle" x="12" y="{m}" transform="rotate(-90 12 {m})">{label}</text>')
     return (
         marks + turned.format(m=middle, label=visible(label)) + _segment(LEFT, y.start, width - RIGHT, y.start, "axis")
@@ -219,39 +220,25 @@ def _y_axis(y: Scale, label: str, y_format: Label, width: float) -> Markup:
 def _polyline(line: Line, points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> Markup:
     if not points:
         return Markup("")
-    path = " ".join(f"{_n(x.at(px))},{_n(y.at(py))}" for px, py in points)
+    path = " ".join(f"{units(x.at(px))},{units(y.at(py))}" for px, py in points)
     kind = f"line s{line.colour % COLOURS}{' faint' if line.faint else ''}"
     markup = Markup('<polyline class="{}" points="{}"><title>{}</title></polyline>')
     drawn = markup.format(kind, path, visible(line.name))
     if len(points) == 1:  # a polyline of one point shows nothing
         dot = Markup('<circle class="bar s{}" cx="{}" cy="{}" r="3"/>')
-        drawn += dot.format(line.colour % COLOURS, _n(x.at(points[0][0])), _n(y.at(points[0][1])))
+        drawn += dot.format(line.colour % COLOURS, units(x.at(points[0][0])), units(y.at(points[0][1])))
     return drawn
 
 
 def _bar(left: float, right: float, base: float, top: float, colour: int, tip: str) -> Markup:
     markup = Markup('<rect class="bar s{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>')
     width, height = max(right - left, 0.5), max(base - top, 0.0)
-    return markup.format(colour % COLOURS, _n(left), _n(top), _n(width), _n(height), visible(tip))
-
-
-def _text(x: float, y: float, text: str, kind: str) -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, _n(x), _n(y), escape(visible(text)))
+    return markup.format(colour % COLOURS, units(left), units(top), units(width), units(height), visible(tip))
 
 
 def _segment(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     markup = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>')
-    return markup.format(kind, _n(x1), _n(y1), _n(x2), _n(y2))
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def _cut(name: str, room: float) -> str:
-    """A name that fits into `room` units."""
-    fits = max(int(room / CHARACTER_WIDTH), 2)
-    return name if len(name) <= fits else name[: fits - 1] + "…"
+    return markup.format(kind, units(x1), units(y1), units(x2), units(y2))
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

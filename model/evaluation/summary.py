@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from data.files import exists, join, read_bytes
+from data.ledger_csv import ledger_csv
 from data.ledger_report import LedgerFlow
 from data.reporting.html import Page, render_page
 from data.storage import Manifest, attach, commit, committed, fingerprint
@@ -28,16 +29,16 @@ from model.evaluation.sections.validation import validation_section
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
 
-VERSION = 1
+VERSION = 2
 LOOKS = ("page.html", "page.css")
 
 
 def write_report(recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str) -> Manifest:
     """Render the report of a run whose steps have all finished.
 
-    Attachments: `page` (index.html) and `summary` (summary.json). The ledger of the whole run is checked on the way:
-    `AerieError` names the source and the step where rows vanish. Times stand in the page but not in the
-    fingerprint: equal inputs make the step's work done.
+    Attachments: `page` (index.html), `ledger` (ledger.csv) and `summary` (summary.json). The ledger of the whole run
+    is checked on the way: `AerieError` names the source and the step where rows vanish. Times stand in the page but
+    not in the fingerprint: equal inputs make the step's work done.
     """
     run = RunFolder.open(recipe_uri, recipe_sha256, run_uri)
     lineage = {step: run.manifest(step).sha256() for step in run.steps}
@@ -58,6 +59,7 @@ def write_report(recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str
             lineage=lineage,
             attachments={
                 "page": attach(out_uri, "index.html", render_page(run_page(run, flow, seconds))),
+                "ledger": attach(out_uri, "ledger.csv", ledger_csv(flow)),
                 "summary": attach(out_uri, "summary.json", json.dumps(summary, indent=1).encode()),
             },
         ),

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data.curation.formatting import Formatter, format_pair, format_samples
-from data.curation.instructions import FAMILY_OF_TASK
+from data.curation.answer_families import FAMILY_OF_TASK
+from data.curation.formatting import format_samples
 from data.curation.instructions import INSTRUCTIONS as WORDINGS
 from data.errors import AerieError
 from data.ledger import Tally
@@ -155,33 +155,11 @@ def test_the_report_counts_and_shows(formatted):
     assert set(example) == {"sample_id", "source", "kind", "before", "after"}
 
 
-def test_formatting_twice_changes_nothing_more(formatted):
-    for sample in formatted[2]:
-        assert Formatter(ON)(sample) == sample
-
-
 def test_switches(inputs, tmp_path):
     before = list(read_samples(inputs[0]))
     out = str(tmp_path / "off")
     manifest = format_samples(write_recipe(tmp_path, instructions=False, strip_decorations=False), "", *inputs, out)
     assert list(read_samples(out, manifest)) == before
-    bare = format_pair("open", "What is it? ", "**7.**", FormattingSettings(instructions=False))
-    assert (bare.question, bare.answer, bare.instruction) == ("What is it?", "7", "")
-    full = format_pair("open", "What is it?\nNumber only", "7", FormattingSettings(wording="full"))
-    assert full.question == "What is it?\nAnswer with a number."
-    kept = format_pair("open", "What is it?", "**7**", FormattingSettings(strip_decorations=False))
-    assert (kept.answer, kept.instruction) == ("**7**", INSTRUCTIONS["phrase"])
-
-
-def test_no_instruction_that_the_answer_breaks():
-    assert format_pair("yes_no", "is it red?", "No, it is blue.", ON).question == "is it red?"
-    assert format_pair("value_at", "What is the price?", "twelve", ON).question == "What is the price?"
-
-
-def test_copied_text_keeps_its_marks():
-    assert format_pair("line", "Read the text.", "Answer: **5**", ON).answer == "Answer: **5**"
-    assert format_pair("first_word", "What is the first word?", "Yes.", ON).answer == "Yes."
-    assert format_pair("dialogue", "So?", "The answer is 42.", ON).answer == "The answer is 42."
 
 
 def test_two_runs_agree_and_a_second_call_does_nothing(inputs, tmp_path):
@@ -193,7 +171,22 @@ def test_two_runs_agree_and_a_second_call_does_nothing(inputs, tmp_path):
     assert Path(tmp_path, "one", "manifest.json").stat().st_mtime_ns == stamp
 
 
-def test_tasks_that_do_not_match_the_answers_are_a_users_error():
-    sample = replace(decorated(), meta={"tasks": ["open"]})
-    with pytest.raises(AerieError, match=r"meta.tasks names 1 tasks for 4 answers"):
-        Formatter(ON)(sample)
+def test_any_number_of_workers_gives_the_same_manifest(inputs, tmp_path):
+    recipe = write_recipe(tmp_path)
+    one = format_samples(recipe, "", *inputs, str(tmp_path / "one"), workers=1)
+    assert format_samples(recipe, "", *inputs, str(tmp_path / "two"), workers=2).to_json() == one.to_json()
+
+
+def test_the_clusters_show_every_task_and_no_collision_of_the_real_sources(formatted):
+    clusters = formatted[5]["clusters"]
+    tasks = {task["task"]: task for task in clusters["tasks"]}
+    assert {"yes_no", "color", "digit", "line", "dialogue", "open: letter", "open: number"} <= set(tasks)
+    assert tasks["yes_no"]["share"] == tasks["digit"]["share"] == 1.0
+    assert (tasks["digit"]["instruction"], tasks["digit"]["form"]) == (INSTRUCTIONS["number"], "short")
+    assert clusters["collisions"] == []
+    assert sum(task["pairs"] for task in tasks.values()) == sum(len(pairs_of(sample)) for sample in formatted[2])
+
+
+def test_an_unknown_family_names_its_key(inputs, tmp_path):
+    with pytest.raises(AerieError, match=r"data\.formatting\.families\.mood"):
+        format_samples(write_recipe(tmp_path, families={"mood": "nonsense"}), "", *inputs, str(tmp_path / "out"))

@@ -44,6 +44,8 @@ def test_each_source_and_each_reason_has_its_row(curated):
     assert "| all |  | 1,510 | 0 | 2 | 1,508 |" in lines
     assert "| filtering | repeated\\_turns | 1 |" in lines
     assert "| sourcing | malformed | 1 |" in lines
+    assert "| chatterbot | filtering | repeated\\_turns | 1 |" in lines
+    assert "| digits | sourcing | malformed | 1 |" in lines
 
 
 def test_rows_that_vanish_between_steps_are_named(curated):

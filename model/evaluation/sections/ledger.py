@@ -1,11 +1,13 @@
 """Data ledger: rows read = rows trained + rows dropped by step and reason, per source and per category."""
 
+from data.ledger_picture import ledger_sankey, unchanged_steps
 from data.ledger_report import LedgerFlow, SourceFlow
-from data.reporting.html import Badge, Cell, Chart, Section, Table, Text
-from data.reporting.scale import plain_number
-from data.reporting.svg import GroupedBars
+from data.reporting.html import Badge, Cell, Chart, Details, Section, Table, Text
 from model.evaluation.sections.scoreboard import STAGE_NAMES
 from model.recipe import STAGES
+
+LONG_TABLE = 40  # lines
+NAMES = 6  # in one cell
 
 
 def ledger_section(flow: LedgerFlow) -> Section:
@@ -19,26 +21,29 @@ def ledger_section(flow: LedgerFlow) -> Section:
                 "rows trained in at least one stage + rows dropped. Held-out rows are kept apart from the start and "
                 "are not counted here."
             ),
-            Chart(figures=(_funnel(total),)),
-            _sources(flow, total),
+            Chart(figures=(ledger_sankey(flow, STAGE_NAMES),)),
+            _remark(flow),
+            _folded(_sources(flow, total)),
             _categories(flow, total),
-            _drops(flow),
+            _folded(_drops(flow)),
         ),
     )
 
 
-def _funnel(total: SourceFlow) -> GroupedBars:
-    steps = {"read": total.read, **total.after, **{STAGE_NAMES[stage]: total.stages[stage] for stage in STAGES}}
-    return GroupedBars(
-        title="Rows that leave each step",
-        y_label="rows",
-        groups=tuple(steps),
-        series=(("rows", tuple(steps.values())),),
-        width=980.0,
-        height=230.0,
-        value_format=plain_number,
-        whole=True,
-        first_colour=3,
+def _folded(table: Table) -> Table | Details:
+    """A table, behind a click when it would fill the page."""
+    if len(table.rows) <= LONG_TABLE:
+        return table
+    return Details(summary=f"{table.caption} ({len(table.rows):,} lines)", blocks=(table,))
+
+
+def _remark(flow: LedgerFlow) -> Text:
+    unchanged = unchanged_steps(flow)
+    passed = f" No row was added or dropped in: {', '.join(unchanged)}." if unchanged else ""
+    return Text(
+        "Widths are proportional to rows, but no band is drawn thinner than 1 unit of the picture's 980. The figure "
+        "above a step is what leaves it. The stages at the right overlap: a row may be trained in several."
+        f"{passed} Each band says its figures when pointed at."
     )
 
 
@@ -70,13 +75,19 @@ def _sources(flow: LedgerFlow, total: SourceFlow) -> Table:
 
 
 def _categories(flow: LedgerFlow, total: SourceFlow) -> Table:
-    rows = [(item.category, item.source, *_row("", item)[1:]) for item in flow.categories()]
+    rows = [(item.category, _few(item.source), *_row("", item)[1:]) for item in flow.categories()]
     return Table(
         caption="By category",
         headers=("Category", "Sources", *HEADERS),
         rows=(*rows, ("All", "", *_row("", total)[1:])),
         total=True,
     )
+
+
+def _few(names: str) -> str:
+    """The first of many names; all of them stand in the table of sources."""
+    first = names.split(", ")
+    return names if len(first) <= NAMES else f"{', '.join(first[:NAMES])} and {len(first) - NAMES} more"
 
 
 def _drops(flow: LedgerFlow) -> Table:

@@ -4,6 +4,7 @@ from typing import Any
 
 from data.reporting.html import Section, Table, Text
 from model.evaluation.run_folder import RunFolder
+from model.evaluation.sections.format_clusters import format_blocks
 
 SHOWN_PER_KIND, SNIPPET_CHARS = 2, 500
 
@@ -34,6 +35,7 @@ def formatting_section(run: RunFolder) -> Section:
                 ),
                 empty="No instruction was given.",
             ),
+            *format_blocks(report.get("clusters", {})),
             Table(
                 caption="Examples",
                 headers=("Change", "Source", "Before", "After"),
