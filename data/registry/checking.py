@@ -20,6 +20,8 @@ MAX_FETCH_MIB = 256  # what a check may fetch of one source without being told t
 LOOKED_AT = 20  # raw rows looked at for each row that is wanted; the rest of a broken file is as broken
 ALONE = {"hf_parquet", "webdataset_tar", "vlmevalkit_tsv", "pdf_pages"}  # each file holds whole rows: one is enough
 
+BESIDE = {"images", "questions"}  # options that name files beside the rows, counted from the card's own folder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCheck:
@@ -83,7 +85,7 @@ def _narrowed(card: SourceCard, found: Probe, suffixes: tuple[str, ...]) -> tupl
     if not meant:
         held = ", ".join(file.path for file in files[:3])
         raise AerieError(f"no {' or '.join(suffixes)} file at {card.uri}; there are {held}")
-    if card.adapter not in ALONE:
+    if card.adapter not in ALONE or BESIDE & set(card.options):
         return card, sum(file.size for file in meant)
     repository, _ = hub_place(card)
     return card.model_copy(update={"uri": f"hf://datasets/{repository}/{meant[0].path}"}), meant[0].size

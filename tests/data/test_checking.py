@@ -419,3 +419,15 @@ def test_a_file_that_is_no_parquet_is_failed(on_hub):
     found = check_source(hub_card("/odd", adapter="hf_parquet"))
     assert findings(found)["rows"][0] == "failed"
     assert "train.parquet" in findings(found)["rows"][1]
+
+
+@needs("hf_parquet")
+def test_a_place_whose_rows_name_files_beside_them_is_taken_whole(on_hub):
+    folder = on_hub.folder / "owner/name/wide"
+    folder.mkdir(exist_ok=True)
+    for number in range(2):
+        (folder / f"{number}.parquet").write_bytes(b" " * (3 << 20))
+    alone = check_source(hub_card("/wide", adapter="hf_parquet"), max_mib=4)
+    assert outcomes(alone)["rows"] == "failed"  # one file was fetched, and is no Parquet
+    whole = check_source(hub_card("/wide", adapter="hf_parquet", options={"images": "pictures"}), max_mib=4)
+    assert findings(whole)["rows"] == ("unknown", "6.0 MiB would have to be fetched, more than 4 MiB; see --max-mib")

@@ -107,7 +107,7 @@ MISTAKES = {
     "a source without a card": (
         {"sources": [{"name": "mines"}]},
         {},
-        "no card for source 'mines'; there are cards for ['chatterbot', ",
+        "no card for source 'mines'; the nearest of ",
     ),
     "a missing folder of cards": ({"cards": "card"}, {}, "correct `data.cards` in the recipe"),
     "a missing raw file": (
