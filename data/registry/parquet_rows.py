@@ -16,22 +16,25 @@ from data.registry.raw.parquet import GroupRows, cells, open_parquet, weigh
 from data.registry.raw.pictures import Pictures, picture
 from data.registry.raw.places import Place, local_path
 from data.registry.raw.problems import BadRowError
+from data.registry.raw.text import parse_object
 from data.schema import ImageRef, Sample
 
 SUFFIXES = (".parquet",)
 IMAGE_COLUMNS = ("images", "image")
 Row = dict[str, Any]
+Classes = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How files are read: `columns` names what `make` needs of a file (`AerieError` when the file lacks it).
 
-    `make` builds a sample from a row's key (file:index) and its columns; the rest is as in the adapters' options.
+    `make` builds a sample from a row's key (file:index), its columns and the file's class names by column; the rest is
+    as in the adapters' options.
     """
 
     columns: Callable[[pq.ParquetFile], list[str]]
-    make: Callable[[str, Row], Sample]
+    make: Callable[[str, Row, Classes], Sample]
     id: str | None = None
     heldout_files: str | None = None
     heldout_one_in: int | None = None
@@ -59,7 +62,7 @@ def parquet_candidates(card: SourceCard, place: Place, seed: int, reading: Readi
 def _file(
     card: SourceCard, seed: int, reading: Reading, name: str, file: pq.ParquetFile, columns: list[str]
 ) -> Iterator[Candidate]:
-    there, first = file.schema_arrow.names, 0
+    there, first, classes = file.schema_arrow.names, 0, _class_names(file)
     by = card.split_key if reading.heldout_one_in is not None else ""
     by_image = by in IMAGE_COLUMNS and by in there
     narrow = sorted({entry for entry in (reading.id or "", "split", by) if entry in there})
@@ -75,7 +78,7 @@ def _file(
                 split = side(card, seed, reading.heldout_one_in, value, cell.get("split") or explicit)
                 known = cell.get(reading.id) if reading.id is not None else None
                 unique = f"id {known!r}" if known is not None else key
-                make = partial(_made, reading, rows, key, index)
+                make = partial(_made, reading, rows, key, index, classes)
                 yield Candidate(key=key, unique=unique, split=split, make=make, repeated="duplicate_id")
         except BadRowError as problem:
             key = f"{name}:{first}-{first + claimed}"
@@ -83,8 +86,23 @@ def _file(
         first += claimed
 
 
-def _made(reading: Reading, rows: GroupRows, key: str, index: int) -> Sample:
-    return reading.make(key, rows.row(index))
+def _made(reading: Reading, rows: GroupRows, key: str, index: int, classes: Classes) -> Sample:
+    return reading.make(key, rows.row(index), classes)
+
+
+def _class_names(file: pq.ParquetFile) -> Classes:
+    """The names of numbered classes by column, where the Hugging Face metadata of the schema tell them."""
+    try:
+        about = parse_object((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        features = about["info"]["features"]
+        named = {column: feature.get("names") for column, feature in features.items() if isinstance(feature, dict)}
+    except (BadRowError, KeyError, TypeError, AttributeError):
+        return {}
+    return {
+        column: names
+        for column, names in named.items()
+        if isinstance(names, list) and all(isinstance(name, str) for name in names)
+    }
 
 
 def _content_hash(value: Any) -> str:

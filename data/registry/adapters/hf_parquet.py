@@ -23,7 +23,7 @@ from pydantic import Field
 from data.errors import AerieError
 from data.registry.cards import SourceCard
 from data.registry.drawing import draw
-from data.registry.parquet_rows import IMAGE_COLUMNS, SUFFIXES, Reading, parquet_candidates, row_images
+from data.registry.parquet_rows import IMAGE_COLUMNS, SUFFIXES, Classes, Reading, Row, parquet_candidates, row_images
 from data.registry.raw.pictures import Pictures, pictures
 from data.registry.raw.places import files_identity, place_of
 from data.registry.raw.problems import BadRowError
@@ -84,7 +84,7 @@ def _columns(file: pq.ParquetFile, settings: ParquetOptions) -> list[str]:
     return [*text, *settings.keep, *(name for name in IMAGE_COLUMNS if name in there)]
 
 
-def _sample(card: SourceCard, settings: ParquetOptions, found: Pictures, key: str, row: dict[str, Any]) -> Sample:
+def _sample(card: SourceCard, settings: ParquetOptions, found: Pictures, key: str, row: Row, _: Classes) -> Sample:
     images = row_images(next((row[name] for name in IMAGE_COLUMNS if row.get(name) is not None), None), found, key)
     turns = with_images(_turns(settings, row), len(images))
     kept = {name: row[name] for name in settings.keep}
