@@ -1,4 +1,4 @@
-"""Rules that make questions and answers out of what is no question: labels, boxes, landmarks, captions.
+"""Rules that make questions and answers out of what is no question: labels, captions, texts, boxes, landmarks.
 
 Each rule takes a JSON object and gives (question, answer, task) triples; wordings are drawn by seed and row. Whatever
 an answer is made of stands in the raw data: nothing is guessed. Coordinates are integers from 0 to 1000 over the
@@ -76,6 +76,16 @@ def labels(document: dict[str, Any], asking: Asking) -> list[Pair]:
         )
         pairs.append((question, letter, "multiple_choice"))
     return pairs
+
+
+def texts(document: dict[str, Any], asking: Asking) -> list[Pair]:
+    """What is written in the image, to be copied mark by mark."""
+    text = document.get("text")
+    if text is None:
+        return []
+    if not isinstance(text, str) or not text.strip():
+        raise BadRowError("invalid_row", "`text` must be the text that the image shows")
+    return [(asking.words(phrasings.READ), text.strip(), "transcription")]
 
 
 def boxes(document: dict[str, Any], asking: Asking) -> list[Pair]:

@@ -75,6 +75,11 @@ TOTAL = (
     "Add up {column} over the whole table.",
     "What is the total of {column}?",
 )
+READ = (
+    "Read the text in the image.",
+    "What is written in the image?",
+    "Transcribe the image.",
+)
 TRANSCRIBE = (
     "Read all the text on this page.",
     "What is written on the page?",

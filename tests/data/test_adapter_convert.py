@@ -2,13 +2,17 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from raw_files import CARD, png, reasons, run_source, samples, texts
 
 from data.curation.instructions import family_of
+from data.errors import AerieError
 from data.expectations.checks import structure_problem
 from data.registry.adapters import convert
 from data.registry.cards import SourceCard
+from data.registry.phrasings import READ
 
 
 def card(folder, **options):
@@ -104,3 +108,50 @@ def test_the_ledger_closes(folder):
     first = convert.identity(card(folder))
     (folder / "a.png").write_bytes(png(2, size=(200, 100)))
     assert convert.identity(card(folder)) != first
+
+
+def parquet(folder, table, **metadata):
+    if metadata:
+        table = table.replace_schema_metadata({"huggingface": json.dumps(metadata)})
+    pq.write_table(table, folder / "rows.parquet", row_group_size=2)
+
+
+def parquet_card(folder, **options):
+    return card(folder, **options).model_copy(update={"uri": f"file://{folder}/rows.parquet"})
+
+
+def test_parquet_rows_by_the_names_of_their_columns(folder):
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    images = pa.array([{"bytes": png(n), "path": None} for n in range(3)], kind)
+    parquet(folder, pa.table({"image": images, "solution": ["x1", "y2", " "], "width": [1, 2, 3]}))
+    found = samples(parquet_card(folder, fields={"text": "solution"}))
+    assert [sample.conversations[1].content for sample in found] == ["x1", "y2"]
+    assert found[0].conversations[0].content.removeprefix("<image>\n") in READ
+    assert found[0].meta["tasks"] == ["transcription"]
+    assert reasons(parquet_card(folder, fields={"text": "solution"})) == [("rows.parquet:2", "invalid_row")]
+    with pytest.raises(AerieError, match=r"no column \['solutions'\] among \['image', 'solution', 'width'\]"):
+        samples(parquet_card(folder, fields={"text": "solutions"}))
+    with pytest.raises(AerieError, match="name them in the card's `fields`"):
+        samples(parquet_card(folder))
+
+
+def test_numbered_classes_get_the_names_that_the_file_tells(folder):
+    table = pa.table({"image": [png(n) for n in range(4)], "style": [1, 0, 7, None]})
+    parquet(folder, table, info={"features": {"style": {"names": ["Baroque", "Cubism"]}, "image": {}, "x": 3}})
+    styles = parquet_card(folder, fields={"label": "style"}, kind="style")
+    assert [sample.conversations[1].content for sample in samples(styles)] == ["Cubism", "Baroque"]
+    assert [reason for _, reason in reasons(styles)] == ["invalid_row", "nothing_to_ask"]
+    parquet(folder, table)  # without names a number is no label
+    assert {reason for _, reason in reasons(styles)} == {"invalid_row", "nothing_to_ask"}
+
+
+def test_boxes_in_parquet_and_the_ledger(folder):
+    rows = [{"image": png(n, size=(200, 100)), "boxes": BOXES["boxes"], "n": n} for n in range(9)]
+    parquet(folder, pa.Table.from_pylist([*rows, {"image": b"x", "boxes": BOXES["boxes"], "n": 3}]))
+    found, _, quarantine, count = run_source(folder, parquet_card(folder, id="n"))
+    assert (len(found), count.dropped) == (9, {"duplicate_id": 1})
+    assert any("<box>[[100, 100, 500, 500]]</box>" in text for sample in found for text in texts([sample])[0])
+    first = convert.identity(parquet_card(folder))
+    parquet(folder, pa.Table.from_pylist(rows))
+    assert convert.identity(parquet_card(folder)) != first
+    assert quarantine[0]["key"] == "rows.parquet:9"

@@ -11,8 +11,6 @@ file and index. Options (`ParquetOptions`): `question`, `answer`, `choices`, `id
 `heldout_files`, `heldout_one_in`.
 """
 
-import fnmatch
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -24,20 +22,19 @@ from pydantic import Field
 
 from data.errors import AerieError
 from data.registry.cards import SourceCard
-from data.registry.drawing import Candidate, draw, failing, side
-from data.registry.raw.parquet import GroupRows, cells, open_parquet, weigh
-from data.registry.raw.pictures import Pictures, picture, pictures
-from data.registry.raw.places import files_identity, local_path, place_of
+from data.registry.drawing import draw
+from data.registry.parquet_rows import IMAGE_COLUMNS, SUFFIXES, Classes, Reading, Row, parquet_candidates, row_images
+from data.registry.raw.pictures import Pictures, pictures
+from data.registry.raw.places import files_identity, place_of
 from data.registry.raw.problems import BadRowError
 from data.registry.raw.text import parse_json
 from data.registry.rows import RawRow, options
 from data.registry.turns import choice_pair, conversation, pair_turns, parse_turns, user_and_assistant, with_images
-from data.schema import ImageRef, Sample, Turn
+from data.schema import Sample, Turn
 from data.settings.base import Strict
 from data.settings.sources import SourceUse
 
-SUFFIXES = (".parquet",)
-IMAGE_COLUMNS = ("images", "image")
+__all__ = ["SUFFIXES", "identity", "read"]
 TEXT_COLUMNS = ("texts", "messages", "conversations")
 
 
@@ -64,26 +61,14 @@ def identity(card: SourceCard) -> str:
 def read(card: SourceCard, use: SourceUse, seed: int) -> Iterator[RawRow]:
     """A row for each row of the files; a file or row group that can't be read at all is one rejected row."""
     settings, place = options(ParquetOptions, card), place_of(card)
-    found = pictures(place, settings.images)
-
-    def scan() -> Iterator[Candidate]:
-        for number, name in enumerate(place.names(SUFFIXES)):
-            try:
-                file = open_parquet(local_path(place, name))
-                columns = _columns(file, settings)
-            except BadRowError as problem:
-                yield Candidate(key=name, unique=name, split="train", make=failing(problem))
-                continue
-            except AerieError as error:
-                if number == 0:  # the card is wrong, not the data
-                    raise
-                make = failing(BadRowError("missing_column", str(error)))
-                yield Candidate(key=name, unique=name, split="train", make=make)
-                continue
-            with file:
-                yield from _file(card, settings, found, seed, name, file, columns)
-
-    return draw(card, use, seed, scan)
+    reading = Reading(
+        columns=lambda file: _columns(file, settings),
+        make=partial(_sample, card, settings, pictures(place, settings.images)),
+        id=settings.id,
+        heldout_files=settings.heldout_files,
+        heldout_one_in=settings.heldout_one_in,
+    )
+    return draw(card, use, seed, partial(parquet_candidates, card, place, seed, reading))
 
 
 def _columns(file: pq.ParquetFile, settings: ParquetOptions) -> list[str]:
@@ -91,62 +76,16 @@ def _columns(file: pq.ParquetFile, settings: ParquetOptions) -> list[str]:
     there = file.schema_arrow.names
     text = next(([name] for name in TEXT_COLUMNS if name in there), [settings.question, settings.answer])
     text += [settings.choices] if settings.choices is not None else []
-    if missing := [name for name in [*text, *settings.keep] if name not in there]:
+    if missing := [name for name in [*text, *settings.keep, *filter(None, [settings.id])] if name not in there]:
         raise AerieError(
             f"no column {missing} among {there}; needed are {' or '.join(TEXT_COLUMNS)}, or a question and an answer "
             "column: name them in the card's options"
         )
-    return [*text, *settings.keep, *(name for name in IMAGE_COLUMNS[:2] if name in there)]
+    return [*text, *settings.keep, *(name for name in IMAGE_COLUMNS if name in there)]
 
 
-def _file(
-    card: SourceCard,
-    settings: ParquetOptions,
-    found: Pictures,
-    seed: int,
-    name: str,
-    file: pq.ParquetFile,
-    columns: list[str],
-) -> Iterator[Candidate]:
-    there, first = file.schema_arrow.names, 0
-    by = card.split_key if settings.heldout_one_in is not None else ""
-    by_image = by in IMAGE_COLUMNS and by in there
-    narrow = sorted({entry for entry in (settings.id or "", "split", by) if entry in there})
-    explicit = "heldout" if fnmatch.fnmatchcase(name, settings.heldout_files or "") else None
-    for group in range(file.metadata.num_row_groups):
-        claimed = max(0, file.metadata.row_group(group).num_rows)
-        try:
-            count, rows = weigh(file, group), GroupRows(file, group, columns)
-            keys = cells(file, group, narrow) if narrow else ({} for _ in range(count))
-            for index, cell in enumerate(keys):
-                key = f"{name}:{first + index}"
-                value = _content_hash(cell.get(by)) if by_image else cell.get(by, key)
-                split = side(card, seed, settings.heldout_one_in, value, cell.get("split") or explicit)
-                unique = f"id {cell[settings.id]!r}" if settings.id else key
-                make = partial(_sample, card, settings, found, key, rows, index)
-                yield Candidate(key=key, unique=unique, split=split, make=make, repeated="duplicate_id")
-        except BadRowError as problem:
-            key = f"{name}:{first}-{first + claimed}"
-            yield Candidate(key=key, unique=key, split="train", make=failing(problem))
-        first += claimed
-
-
-def _content_hash(value: Any) -> str:
-    value = value[0] if isinstance(value, list) and value else value
-    value = value.get("bytes") or value.get("path") if isinstance(value, dict) else value
-    return hashlib.sha256(value if isinstance(value, bytes) else str(value).encode()).hexdigest()
-
-
-def _sample(
-    card: SourceCard, settings: ParquetOptions, found: Pictures, key: str, rows: GroupRows, index: int
-) -> Sample:
-    row = rows.row(index)
-    cell = next((row[name] for name in IMAGE_COLUMNS if row.get(name) is not None), None)
-    images = [
-        _image(entry, found, f"{key}#{number}")
-        for number, entry in enumerate(cell if isinstance(cell, list) else [cell])
-        if entry is not None
-    ]
+def _sample(card: SourceCard, settings: ParquetOptions, found: Pictures, key: str, row: Row, _: Classes) -> Sample:
+    images = row_images(next((row[name] for name in IMAGE_COLUMNS if row.get(name) is not None), None), found, key)
     turns = with_images(_turns(settings, row), len(images))
     kept = {name: row[name] for name in settings.keep}
     try:
@@ -154,16 +93,6 @@ def _sample(
     except (TypeError, ValueError) as error:
         raise BadRowError("invalid_row", f"a column of `keep` holds no plain value: {error}") from None
     return conversation(card, key, turns, images, settings.task, **({"columns": kept} if kept else {}))
-
-
-def _image(cell: Any, found: Pictures, name: str) -> ImageRef:
-    if isinstance(cell, dict):
-        cell, name = (cell.get("bytes"), name) if cell.get("bytes") is not None else (cell.get("path"), name)
-    if isinstance(cell, bytes):
-        return picture(cell, name)
-    if isinstance(cell, str) and cell:
-        return picture(found.read(cell), cell)
-    raise BadRowError("missing_file", f"image {name!r} has neither bytes nor a path")
 
 
 def _turns(settings: ParquetOptions, row: dict[str, Any]) -> tuple[Turn, ...]:

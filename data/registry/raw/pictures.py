@@ -1,6 +1,8 @@
 """Pictures that rows name: read from a place's files or out of a zip, and from nowhere else."""
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +13,8 @@ from data.images import MAX_BYTES, ImageProblemError, image_ref
 from data.registry.raw.places import Place, safe_name
 from data.registry.raw.problems import BadRowError
 from data.schema import ImageRef
+
+FAILURES = (OSError, ValueError, NotImplementedError, struct.error, zipfile.BadZipFile)
 
 
 class Pictures(Protocol):
@@ -55,7 +59,7 @@ class ZippedPictures:
     def __init__(self, path: Path) -> None:
         try:
             self.archive = zipfile.ZipFile(path)
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        except FAILURES as error:
             raise AerieError(f"{path} is no zip that can be read: {error}") from error
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.problems: dict[str, BadRowError] = {}
@@ -92,8 +96,8 @@ class ZippedPictures:
         try:
             with self.archive.open(member) as stream:
                 return stream.read(MAX_BYTES + 1)
-        # zipfile passes on what its decompressors raise, and NotImplementedError for methods that it lacks.
-        except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        # zipfile passes on what its decompressors raise.
+        except (*FAILURES, EOFError, RuntimeError, zlib.error, lzma.LZMAError) as error:
             raise BadRowError("corrupt_archive", f"{name!r}: {error}") from None
 
 

@@ -53,6 +53,8 @@ def place_of(card: SourceCard) -> Place:
         return remote.HubPlace(card.uri, revision)
     if kind in {"https", "http"}:
         return remote.WebPlace(card.uri)
+    if not kind:
+        raise AerieError(f"source {card.name!r}: the card names no place; give one with `uri`")
     raise AerieError(f"source {card.name!r}: adapter {card.adapter!r} reads no {kind}:// place; correct `uri`")
 
 
