@@ -1,11 +1,18 @@
 """K-means over embedding vectors, and the balanced draw from its clusters (paper section 2.2: data selection)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 
 import numpy as np
 
+from data.curation.row_view import RowView
+from data.errors import AerieError
+
 ITERATIONS, RESTARTS = 20, 5  # the best of five starts: one alone often splits a large group and joins two small ones
+SMALL_ROWS = 20_000  # above it one start is near enough the best, and five cost minutes
+ROWS_PER_CLUSTER = 256  # a centroid of so many sampled rows moves little when it sees more; all rows are assigned
+FLASH_ITERATIONS, LARGE_ITERATIONS = 20, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,32 +22,72 @@ class Clusters:
     labels: np.ndarray
     similarity: np.ndarray
     k: int
+    backend: str = "faiss"
 
 
-def cluster(vectors: np.ndarray, k: int, seed: int) -> Clusters:
-    """Spherical K-means of unit vectors float32 [N, D]; at most N clusters. Deterministic: one thread, one seed."""
+def cluster(vectors: np.ndarray | RowView, k: int, seed: int, backend: str = "auto") -> Clusters:
+    """Spherical K-means of unit vectors [N, D], float16 or float32, memory-mapped or not; at most N clusters.
+
+    Deterministic by seed for each backend; "auto" takes the GPU's (flash) where it is. `AerieError` when flash is
+    asked for and can't run.
+    """
+    view = vectors if isinstance(vectors, RowView) else RowView.whole(vectors)
+    chosen = choose_backend(backend)
+    if chosen == "faiss":
+        return faiss_cluster(view, k, seed)
+    from data.curation.clustering_gpu import flash_cluster
+
+    found: Clusters = flash_cluster(view, k, seed, FLASH_ITERATIONS)
+    return replace(found, backend="flash")
+
+
+def choose_backend(wanted: str) -> str:
+    """`faiss` or `flash`."""
+    if wanted == "faiss":
+        return wanted
+    try:
+        available = import_module("data.curation.clustering_gpu").gpu_kmeans_available()
+    except ImportError:
+        available = False
+    if wanted == "flash" and not available:
+        raise AerieError(
+            "data.selection.kmeans_backend is flash, which needs a CUDA device and the package flash-kmeans; "
+            "take `auto` or `faiss`"
+        )
+    return "flash" if available else "faiss"
+
+
+def faiss_cluster(view: RowView, k: int, seed: int) -> Clusters:
+    """K-means on all cores: centroids from a seeded sample of rows, then every row assigned, block by block.
+
+    The number of threads changes nothing: a row is assigned by itself, and a thread sums whole centroids.
+    """
     import faiss
 
-    k = min(k, len(vectors))
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # the order of float sums must not depend on the machine
-    try:
-        means = faiss.Kmeans(
-            vectors.shape[1],
-            k,
-            niter=ITERATIONS,
-            nredo=RESTARTS,
-            seed=seed % (1 << 31),
-            spherical=True,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors),
-        )
-        means.train(vectors)
-        similarity, labels = means.index.search(vectors, 1)
-    finally:
-        faiss.omp_set_num_threads(threads)
-    return Clusters(labels=labels[:, 0], similarity=similarity[:, 0], k=k)
+    k = min(k, len(view))
+    small = len(view) <= SMALL_ROWS
+    means = faiss.Kmeans(
+        view.shape[1],
+        k,
+        niter=ITERATIONS if small else LARGE_ITERATIONS,
+        nredo=RESTARTS if small else 1,
+        seed=seed % (1 << 31),
+        spherical=True,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(view),
+    )
+    means.train(view[:] if small else view[_sampled(len(view), k, seed)])
+    labels, similarity = np.empty(len(view), np.int64), np.empty(len(view), np.float32)
+    for part, block in view.blocks():
+        near, index = means.index.search(block, 1)
+        labels[part], similarity[part] = index[:, 0], near[:, 0]
+    return Clusters(labels=labels, similarity=similarity, k=k)
+
+
+def _sampled(rows: int, k: int, seed: int) -> np.ndarray:
+    """Sorted numbers of the rows that centroids are made from."""
+    wanted = min(rows, ROWS_PER_CLUSTER * k)
+    return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
 
 
 def balanced_quotas(sizes: Sequence[int], quota: int) -> list[int]:
