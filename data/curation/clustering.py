@@ -6,13 +6,12 @@ from importlib import import_module
 
 import numpy as np
 
+from data.curation.clustering_cpu import assign, best_start, lloyd_centroids
 from data.curation.row_view import RowView
 from data.errors import AerieError
 
-ITERATIONS, RESTARTS = 20, 5  # the best of five starts: one alone often splits a large group and joins two small ones
 SMALL_ROWS = 20_000  # above it one start is near enough the best, and five cost minutes
-ROWS_PER_CLUSTER = 256  # a centroid of so many sampled rows moves little when it sees more; all rows are assigned
-FLASH_ITERATIONS, LARGE_ITERATIONS = 20, 10
+FLASH_ITERATIONS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +57,14 @@ def choose_backend(wanted: str) -> str:
 
 
 def faiss_cluster(view: RowView, k: int, seed: int) -> Clusters:
-    """K-means on all cores: centroids from a seeded sample of rows, then every row assigned, block by block.
+    """K-means on the CPU: few rows by faiss alone, the best of five starts; many rows by `lloyd_centroids`.
 
-    The number of threads changes nothing: a row is assigned by itself, and a thread sums whole centroids.
+    The number of threads changes no bit: each thread assigns blocks of a fixed size, alone, and sums have one order.
     """
-    import faiss
-
     k = min(k, len(view))
-    small = len(view) <= SMALL_ROWS
-    means = faiss.Kmeans(
-        view.shape[1],
-        k,
-        niter=ITERATIONS if small else LARGE_ITERATIONS,
-        nredo=RESTARTS if small else 1,
-        seed=seed % (1 << 31),
-        spherical=True,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(view),
-    )
-    means.train(view[:] if small else view[_sampled(len(view), k, seed)])
-    labels, similarity = np.empty(len(view), np.int64), np.empty(len(view), np.float32)
-    for part, block in view.blocks():
-        near, index = means.index.search(block, 1)
-        labels[part], similarity[part] = index[:, 0], near[:, 0]
+    centroids = best_start(view[:], k, seed) if len(view) <= SMALL_ROWS else lloyd_centroids(view, k, seed)
+    labels, similarity = assign(view, centroids)
     return Clusters(labels=labels, similarity=similarity, k=k)
-
-
-def _sampled(rows: int, k: int, seed: int) -> np.ndarray:
-    """Sorted numbers of the rows that centroids are made from."""
-    wanted = min(rows, ROWS_PER_CLUSTER * k)
-    return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
 
 
 def balanced_quotas(sizes: Sequence[int], quota: int) -> list[int]:
