@@ -5,22 +5,23 @@ category; the category's own quota then draws from what the sources give. Explic
 law of the quotas and the category's quota.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from data.curation.clustering import Clusters, balanced_quotas, cluster
+from data.curation.coverage import coverage
+from data.curation.coverage_draw import coverage_draw, joint_vectors
 from data.curation.quotas import SourceQuota
 from data.curation.row_view import RowView
 from data.curation.seeded_order import first_by_rank, seeded_ranks
+from data.curation.selection_draw_types import Draw
 from data.settings.selection import CategorySelection
 
 MOSAIC_IMAGES = 6
 STAGE_1, STAGE_1_5, STAGE_2 = "stage_1", "stage_1_5", "stage_2"
-
-Draw = Callable[[np.ndarray, int], np.ndarray]  # (rows, how many) -> the rows drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Choice:
 
 def needs_vectors(settings: CategorySelection) -> bool:
     """Whether a strategy looks at vectors."""
-    return settings.strategy == "kmeans"
+    return settings.strategy in ("kmeans", "coverage")
 
 
 def choose(
@@ -72,6 +73,14 @@ def choose(
         labels = found.labels.astype(np.int32)
         chosen = within_quotas(balanced_draw(labels, ranks), rows.sources, quotas or {}, quota)
         report |= _clusters_report(rows.ids, found, chosen)
+    elif settings.strategy == "coverage":
+        assert rows.images is not None
+        assert rows.texts is not None
+        joint = joint_vectors(rows.images, rows.texts, seed)
+        chosen = within_quotas(coverage_draw(joint, ranks, seed), rows.sources, quotas or {}, quota)
+        if 0 < len(chosen) < count:
+            draws = [seeded_ranks(seed, purpose, rows.ids.tolist()) for purpose in ("probe", "random")]
+            report["compared"] = coverage(joint, chosen, *draws)
     else:
         chosen = within_quotas(random_draw(ranks), rows.sources, quotas or {}, quota)
     report["kept"] = len(chosen)

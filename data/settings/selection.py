@@ -11,10 +11,11 @@ from data.settings.base import Strict
 class CategorySelection(Strict):
     """How one category's stage-2 subset is drawn.
 
-    kmeans: the same number from each cluster of image vectors (charts, documents, mathematics); random; all.
+    kmeans: the same number from each cluster of image vectors (charts, documents, mathematics); coverage: rows that
+    stand for the others in image and text together (natural scenes); random; all.
     """
 
-    strategy: Literal["kmeans", "random", "all"] = "kmeans"
+    strategy: Literal["kmeans", "coverage", "random", "all"] = "kmeans"
     clusters: int = Field(default=16, ge=1, description="of kmeans")
     quota: int | None = Field(default=None, ge=1, description="samples to keep; None keeps all")
 

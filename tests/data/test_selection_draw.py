@@ -29,7 +29,7 @@ def test_many_ranks_are_the_single_ones():
     assert found.tolist() == [seeded_rank(5, "stage_2", name) for name in ids]
 
 
-@pytest.mark.parametrize("strategy", ["all", "random", "kmeans"])
+@pytest.mark.parametrize("strategy", ["all", "random", "kmeans", "coverage"])
 def test_a_quota_above_the_supply_takes_everything(strategy):
     settings = CategorySelection(strategy=strategy, clusters=9, quota=100)
     assert choose(rows_of([0, 1, 2, 0, 1]), settings, share=1, seed=1).stage_2.all()
