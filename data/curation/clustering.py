@@ -1,11 +1,17 @@
 """K-means over embedding vectors, and the balanced draw from its clusters (paper section 2.2: data selection)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 
 import numpy as np
 
-ITERATIONS, RESTARTS = 20, 5  # the best of five starts: one alone often splits a large group and joins two small ones
+from data.curation.clustering_cpu import assign, best_start, lloyd_centroids
+from data.curation.row_views import Float32Rows
+from data.errors import AerieError
+
+SMALL_ROWS = 20_000  # above it one start is near enough the best, and five cost minutes
+FLASH_ITERATIONS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,32 +21,50 @@ class Clusters:
     labels: np.ndarray
     similarity: np.ndarray
     k: int
+    backend: str = "faiss"
 
 
-def cluster(vectors: np.ndarray, k: int, seed: int) -> Clusters:
-    """Spherical K-means of unit vectors float32 [N, D]; at most N clusters. Deterministic: one thread, one seed."""
-    import faiss
+def cluster(vectors: np.ndarray | Float32Rows, k: int, seed: int, backend: str = "auto") -> Clusters:
+    """Spherical K-means of unit vectors [N, D], float16 or float32, memory-mapped or not; at most N clusters.
 
-    k = min(k, len(vectors))
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # the order of float sums must not depend on the machine
+    Deterministic by seed for each backend; "auto" takes the GPU's (flash) where it is. `AerieError` when flash is
+    asked for and can't run.
+    """
+    view = vectors if isinstance(vectors, Float32Rows) else Float32Rows.whole(vectors)
+    chosen = choose_backend(backend)
+    if chosen == "faiss":
+        return faiss_cluster(view, k, seed)
+    from data.curation.clustering_gpu import flash_cluster
+
+    found: Clusters = flash_cluster(view, k, seed, FLASH_ITERATIONS)
+    return replace(found, backend="flash")
+
+
+def choose_backend(wanted: str) -> str:
+    """`faiss` or `flash`."""
+    if wanted == "faiss":
+        return wanted
     try:
-        means = faiss.Kmeans(
-            vectors.shape[1],
-            k,
-            niter=ITERATIONS,
-            nredo=RESTARTS,
-            seed=seed % (1 << 31),
-            spherical=True,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors),
+        available = import_module("data.curation.clustering_gpu").gpu_kmeans_available()
+    except ImportError:
+        available = False
+    if wanted == "flash" and not available:
+        raise AerieError(
+            "data.selection.kmeans_backend is flash, which needs a CUDA device and the package flash-kmeans; "
+            "take `auto` or `faiss`"
         )
-        means.train(vectors)
-        similarity, labels = means.index.search(vectors, 1)
-    finally:
-        faiss.omp_set_num_threads(threads)
-    return Clusters(labels=labels[:, 0], similarity=similarity[:, 0], k=k)
+    return "flash" if available else "faiss"
+
+
+def faiss_cluster(view: Float32Rows, k: int, seed: int) -> Clusters:
+    """K-means on the CPU: few rows by faiss alone, the best of five starts; many rows by `lloyd_centroids`.
+
+    The number of threads changes no bit: each thread assigns blocks of a fixed size, alone, and sums have one order.
+    """
+    k = min(k, len(view))
+    centroids = best_start(view[:], k, seed) if len(view) <= SMALL_ROWS else lloyd_centroids(view, k, seed)
+    labels, similarity = assign(view, centroids)
+    return Clusters(labels=labels, similarity=similarity, k=k)
 
 
 def balanced_quotas(sizes: Sequence[int], quota: int) -> list[int]:

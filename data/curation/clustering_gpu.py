@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.curation.clustering import Clusters
+from data.curation.row_views import Float32Rows, Vectors
 
 UPLOAD_ROWS = 1 << 18
 INSTALL = "install the extra `gpu` (flash-kmeans), or choose the faiss backend"
@@ -24,7 +25,7 @@ def gpu_kmeans_available() -> bool:
     return torch.cuda.is_available()
 
 
-def flash_cluster(vectors: np.ndarray, k: int, seed: int, iterations: int) -> Clusters:
+def flash_cluster(vectors: Vectors | Float32Rows, k: int, seed: int, iterations: int) -> Clusters:
     """Spherical K-means of unit vectors [N, D], float16 or float32, memory-mapped or not; at most N clusters.
 
     The vectors lie on the device as fp16 (22 million of width 512: 22.5 GB). Seeded: the first centroids are distinct
@@ -51,7 +52,7 @@ def flash_cluster(vectors: np.ndarray, k: int, seed: int, iterations: int) -> Cl
     return Clusters(labels=labels.cpu().numpy().astype(np.int64), similarity=similarity, k=k)
 
 
-def _uploaded(vectors: np.ndarray) -> Any:
+def _uploaded(vectors: Vectors | Float32Rows) -> Any:
     """fp16 [N, D] on the device; the host holds one block of a memory-mapped file at a time."""
     import torch
 

@@ -11,11 +11,13 @@ from data.curation.decisions import RULES, Distribution
 from data.curation.measures import MEANINGS, explain
 from data.curation.talk import Talk
 from data.curation.turns import COLUMNS, flatten
+from data.expectations.measured import MeasuredFacts
 from data.ledger import Tally
 from data.settings.filtering import FilterSettings
 from data.shardwise import shard_payload, shard_table
 from data.storage import Manifest
 
+REASONS = frozenset(rule.reason for rule in RULES)
 SNIPPET_CHARS = 300
 BINS = 12
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -27,10 +29,11 @@ class Found:
     """What one shard, or all of them, tell the report; parts add up.
 
     rows; distributions: by measure; fired: rows by reason, first or not; examples: rows by first reason; dropped:
-    tables of (sample_id, source, reason).
+    tables of (sample_id, source, reason); facts: for the border.
     """
 
     rows: int = 0
+    facts: MeasuredFacts = field(default_factory=lambda: MeasuredFacts(reasons=REASONS))
     distributions: dict[str, Distribution] = field(default_factory=dict)
     fired: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Place]] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Found:
     def merge(self, other: "Found", examples: int) -> None:
         """Add a later shard's part; at most so many examples of a reason are kept."""
         self.rows += other.rows
+        self.facts.merge(other.facts)
         self.fired.update(other.fired)
         self.dropped += other.dropped
         for name, distribution in other.distributions.items():

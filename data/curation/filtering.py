@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data.curation.decisions import RULES, Decisions, Distribution, column, decide, judged
+from data.curation.decisions import RULES, Decisions, Distribution, column, decide
 from data.curation.filter_report import Found, filter_report
 from data.curation.measures import VERSION as MEASURES_VERSION
 from data.curation.measuring import FOLDER as MEASURES
@@ -20,7 +20,7 @@ from data.curation.strokes import FOLDER as STROKES
 from data.curation.strokes import VERSION as STROKES_VERSION
 from data.curation.strokes import measure_strokes
 from data.errors import AerieError
-from data.expectations.measured import MeasuredFacts, measured_border
+from data.expectations.measured import measured_border
 from data.files import join
 from data.ledger import Tally
 from data.progress import Progress
@@ -38,10 +38,8 @@ from data.storage import (
     read_manifest,
 )
 
-VERSION = 2
+VERSION = 3
 EXAMPLES = 5
-DROPPED = pa.schema([(name, pa.string()) for name in ("sample_id", "source", "reason")])
-REASONS = frozenset(rule.reason for rule in RULES)
 FEW_ROWS = 20_000  # are done before worker processes have started
 
 
@@ -53,7 +51,7 @@ class Sieve:
     settings: FilterSettings
     out_uri: str
 
-    def __call__(self, folder: str, shard: Shard) -> "Sieved":
+    def __call__(self, folder: str, shard: Shard) -> tuple[Shard | None, Tally, Found]:
         """Write the rows of one shard that stay; None when none does."""
         measures = self.measures(folder, shard)
         payload = shard_payload(folder, shard, "gate")
@@ -64,12 +62,9 @@ class Sieve:
             # A shard that keeps all its rows is copied as it is.
             rest = payload if kept == shard.rows else _kept(payload, decisions.keep)
             written = write_shard(self.out_uri, shard.path, rest, kept)
-        rows = judged(measures, decisions)
-        facts = MeasuredFacts(reasons=REASONS)
-        facts.expect(shard_table(payload, ["sample_id", "source"]))
-        facts.see(rows)
-        tally = _tally(measures["source"].to_pylist(), decisions)
-        return Sieved(shard=written, tally=tally, found=_found(shard, measures, rows, decisions), facts=facts)
+        found = _found(shard, measures, decisions)
+        found.facts.expect(shard_table(payload, ["sample_id", "source"]))
+        return written, _tally(measures["source"].to_pylist(), decisions), found
 
     def measures(self, folder: str, shard: Shard) -> pa.Table:
         """All measures of one shard side by side; `AerieError` when a table has other rows than the samples."""
@@ -88,16 +83,6 @@ class Sieve:
         return joined
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sieved:
-    """One shard after the sieve: the shard of what stays (None when nothing does), its counts, and what was seen."""
-
-    shard: Shard | None
-    tally: Tally
-    found: Found
-    facts: MeasuredFacts
-
-
 def _kept(payload: bytes, keep: np.ndarray) -> bytes:
     return shard_bytes(shard_table(payload).filter(pa.array(keep)))
 
@@ -113,9 +98,11 @@ def _tally(sources: list[str], decisions: Decisions) -> Tally:
     return tally
 
 
-def _found(shard: Shard, measures: pa.Table, rows: pa.Table, decisions: Decisions) -> Found:
+def _found(shard: Shard, measures: pa.Table, decisions: Decisions) -> Found:
     """What the report says of one shard."""
     found = Found(rows=shard.rows)
+    names = pa.array([None, *(rule.reason for rule in RULES)], pa.string())
+    found.facts.see(measures.append_column("reason", names.take(pa.array(decisions.first + 1))))
     for index, rule in enumerate(RULES):
         values = column(measures, rule.measure)
         found.distributions[rule.measure] = Distribution.of(values)
@@ -124,7 +111,16 @@ def _found(shard: Shard, measures: pa.Table, rows: pa.Table, decisions: Decision
         found.examples[rule.reason] = [
             (shard.path, row, tuple(decisions.reasons(row)), float(values[row])) for row in rows
         ]
-    found.dropped.append(rows.select(DROPPED.names).filter(pa.array(~decisions.keep)).cast(DROPPED))
+    dropped = np.flatnonzero(~decisions.keep)
+    found.dropped.append(
+        pa.table(
+            {
+                "sample_id": measures["sample_id"].take(dropped),
+                "source": measures["source"].take(dropped),
+                "reason": pa.array([RULES[first].reason for first in decisions.first[dropped].tolist()], pa.string()),
+            }
+        )
+    )
     return found
 
 
@@ -135,8 +131,7 @@ def filter_samples(
 
     Attachments: the manifests of the tables of measures (`measures` in OUT/measures; `relevance`, `strokes` where
     they were asked for), `dropped` (Parquet: sample_id, source, reason), `report` (JSON), and of the border `measured`
-    `expectations` (JSON) and `docs` (HTML). A failed expectation doesn't raise here, so that its report is always
-    written: the next step refuses.
+    `expectations` (JSON) and `docs` (HTML). A failed expectation doesn't raise here: the next step refuses.
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     gate, settings = read_manifest(gate_uri), recipe.data.filtering
@@ -164,7 +159,7 @@ def filter_samples(
     tally = Tally("filtering")
     for count in gate.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
-    shards, found, facts = _collect(map_shards(sieve, gate_uri, gate, workers), tally, gate)
+    shards, found = _collect(map_shards(sieve, gate_uri, gate, workers), tally, gate)
     report = filter_report(gate_uri, gate, found, tally, settings)
     entries = {
         name: {"path": f"{name}/{MANIFEST_NAME}", "sha256": table.sha256()} for name, table in sorted(tables.items())
@@ -181,24 +176,27 @@ def filter_samples(
             lineage=lineage,
             attachments={
                 **entries,
-                "dropped": attach(
-                    out_uri, "dropped.parquet", shard_bytes(pa.concat_tables([DROPPED.empty_table(), *found.dropped]))
-                ),
+                "dropped": attach(out_uri, "dropped.parquet", shard_bytes(_dropped(found))),
                 "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
-                **measured_border(out_uri, facts, recipe.data.expectations),
+                **measured_border(out_uri, found.facts, recipe.data.expectations),
             },
         ),
     )
 
 
-def _collect(results: Iterable[Sieved], tally: Tally, gate: Manifest) -> tuple[list[Shard], Found, MeasuredFacts]:
-    shards, total, facts = [], Found(), MeasuredFacts(reasons=REASONS)
-    progress = Progress("filtering", gate.rows)
-    for sieved in results:
-        shards += [sieved.shard] if sieved.shard is not None else []
-        tally.merge(sieved.tally)
-        total.merge(sieved.found, EXAMPLES)
-        facts.merge(sieved.facts)
-        progress.update(sieved.found.rows)
+def _dropped(found: Found) -> pa.Table:
+    empty = pa.table({name: pa.array([], pa.string()) for name in ("sample_id", "source", "reason")})
+    return pa.concat_tables([empty, *(table.cast(empty.schema) for table in found.dropped)])
+
+
+def _collect(
+    results: Iterable[tuple[Shard | None, Tally, Found]], tally: Tally, gate: Manifest
+) -> tuple[list[Shard], Found]:
+    shards, total, progress = [], Found(), Progress("filtering", gate.rows)
+    for written, counted, found in results:
+        shards += [written] if written is not None else []
+        tally.merge(counted)
+        total.merge(found, EXAMPLES)
+        progress.update(found.rows)
     progress.close()
-    return shards, total, facts
+    return shards, total

@@ -1,154 +1,207 @@
 """The selection step: which samples each training stage sees.
 
-Eagle 2, section 2.2: stage 1.5 takes everything that passed the filters; stage 2 a balanced, high-quality subset,
-drawn per category. K-means on image embeddings works for mathematics, documents and charts and badly for natural
-scenes, so the strategy is a choice per category.
+Eagle 2, section 2.2: stage 1.5 takes everything that passed the filters; stage 2 a balanced, high-quality subset:
+a quota for each source, then a draw per category. K-means on image embeddings works for mathematics, documents and
+charts and badly for natural scenes, so the strategy is a choice per category.
 """
 
+import dataclasses
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from data.curation.clustering import Clusters, balanced_quotas, cluster
-from data.curation.similarity import has_image
+from data.curation.quotas import SourceQuota, source_quotas
+from data.curation.row_views import Float32Rows
+from data.curation.selection_draw import STAGE_1, STAGE_1_5, STAGE_2, Choice, Rows, choose, needs_vectors
+from data.curation.selection_marks import marked, stage_lists
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.expectations.border import enforce_border
-from data.expectations.selected import Group, SelectedFacts, selected_border, stage_table
+from data.expectations.selected import Group, SelectedFacts, selected_border
 from data.ledger import Tally
+from data.progress import Progress
 from data.recipe import DataRecipe, load_data_recipe
-from data.registry.rows import seeded_rank
-from data.schema import Sample
+from data.registry.cards import recipe_card
 from data.settings.selection import CategorySelection
 from data.storage import (
     Manifest,
+    Shard,
+    ShardWriter,
     attach,
     commit,
     committed,
     fingerprint,
     read_manifest,
-    read_samples,
     read_tables,
-    write_samples,
 )
 
-VERSION = 2
-MOSAIC_IMAGES = 6
-STAGE_1, STAGE_1_5, STAGE_2 = "stage_1", "stage_1_5", "stage_2"
+VERSION = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What one category gives: its stage-1 and stage-2 samples, and its clusters by sample (strategy kmeans)."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """Every row that came in, in stored order. ids: bytes [N]; sources, categories: str [N]."""
 
-    stage_1: frozenset[str]
-    stage_2: frozenset[str]
-    cluster_of: dict[str, int]
-    report: dict[str, Any]
-
-
-def choose(
-    sample_ids: Sequence[str], vectors: np.ndarray, settings: CategorySelection, *, share: float, seed: int
-) -> Choice:
-    """Choose among a category's samples; `vectors` float32 [N, D] are used by kmeans only.
-
-    Every draw ranks samples by a seeded hash of their id: rows may come in any order, and a sample's luck doesn't
-    change because others join.
-    """
-    order = sorted(sample_ids)
-    rows = {sample_id: row for row, sample_id in enumerate(sample_ids)}
-    stage_1 = _first(order, max(1, round(share * len(order))), seed, STAGE_1)
-    quota = len(order) if settings.quota is None else settings.quota
-    report: dict[str, Any] = {"strategy": settings.strategy, "quota": settings.quota, "of": len(order)}
-    cluster_of: dict[str, int] = {}
-    if settings.strategy == "all":
-        chosen = list(order)
-    elif settings.strategy == "random":
-        chosen = _first(order, quota, seed, STAGE_2)
-    else:
-        found = cluster(vectors[[rows[sample_id] for sample_id in order]], settings.clusters, seed)
-        chosen, details = _balanced(order, found, quota, seed)
-        cluster_of = dict(zip(order, found.labels.tolist(), strict=True))
-        report |= details
-    report["kept"] = len(chosen)
-    return Choice(stage_1=frozenset(stage_1), stage_2=frozenset(chosen), cluster_of=cluster_of, report=report)
+    ids: np.ndarray
+    sources: np.ndarray
+    categories: np.ndarray
 
 
-def _first(sample_ids: Sequence[str], count: int, seed: int, stage: str) -> list[str]:
-    return sorted(sample_ids, key=lambda sample_id: seeded_rank(seed, stage, sample_id))[:count]
+def read_population(folder: str, manifest: Manifest) -> Population:
+    """Ids, sources and categories; the rest of the samples stays on disk."""
+    empty = pa.table({name: pa.array([], pa.string()) for name in ("sample_id", "source", "category")})
+    table = pa.concat_tables([empty, *read_tables(folder, manifest, empty.column_names)], promote_options="permissive")
+    ids = table["sample_id"].cast(pa.binary()).to_numpy()
+    return Population(
+        ids=np.array(ids.tolist(), dtype=np.bytes_) if len(ids) else np.empty(0, "S1"),
+        sources=_names(table["source"]),
+        categories=_names(table["category"]),
+    )
 
 
-def _balanced(sample_ids: Sequence[str], found: Clusters, quota: int, seed: int) -> tuple[list[str], dict[str, Any]]:
-    """The draw and its account: sizes before and after, covered share of the clusters, pictures for the mosaic."""
-    members: list[list[int]] = [[] for _ in range(found.k)]
-    for row, label in enumerate(found.labels.tolist()):
-        members[label].append(row)
-    sizes = [len(rows) for rows in members]
-    quotas = balanced_quotas(sizes, quota)
-    chosen = []
-    for rows, count in zip(members, quotas, strict=True):
-        chosen += _first([sample_ids[row] for row in rows], count, seed, STAGE_2)
-    filled = sum(size > 0 for size in sizes)
-    nearest = [sorted(rows, key=lambda row: (-found.similarity[row], row))[:MOSAIC_IMAGES] for rows in members]
-    return chosen, {
-        "clusters": found.k,
-        "before": sizes,
-        "after": quotas,
-        "coverage": sum(count > 0 for count in quotas) / max(1, filled),
-        "mosaic": [
-            {"cluster": label, "size": sizes[label], "sample_ids": [sample_ids[row] for row in rows]}
-            for label, rows in enumerate(nearest)
-            if rows
-        ],
-    }
+def _names(column: pa.ChunkedArray) -> np.ndarray:
+    """str [N] of a column with few different values."""
+    coded = column.combine_chunks().dictionary_encode()
+    return np.array(coded.dictionary.to_pylist() or [""])[coded.indices.to_numpy()]
 
 
-def category_vectors(embeddings: Embeddings, rows: Sequence[int]) -> np.ndarray:
-    """The image vectors of some rows; a category with samples that have no image is compared by its texts."""
-    images = embeddings.images[list(rows)]
-    return images if has_image(images).all() else embeddings.texts[list(rows)]
-
-
-def _choices(recipe: DataRecipe, categories: dict[str, list[str]], embeddings: Embeddings) -> dict[str, Choice]:
-    settings, row_of = recipe.data.selection, {name: row for row, name in enumerate(embeddings.sample_ids)}
+def make_choices(
+    recipe: DataRecipe, rows: Population, quotas: dict[str, SourceQuota], embedding_uri: str, embedded: Manifest
+) -> dict[str, tuple[np.ndarray, Choice]]:
+    """Of each category its rows, sorted by id, and what was chosen. Vectors are read only where a strategy asks."""
+    selection = recipe.data.selection
+    settings = {name: selection.categories.get(name, selection.default) for name in np.unique(rows.categories).tolist()}
+    vectors = None
+    if any(needs_vectors(entry) for entry in settings.values()):
+        vectors = _Vectors(read_embeddings(embedding_uri, embedded))
     choices = {}
-    for category in sorted(categories):
-        ids = categories[category]
-        missing = [sample_id for sample_id in ids if sample_id not in row_of]
-        if missing:
-            raise AerieError(f"sample {missing[0]} has no embedding; run the embedding step again")
-        choices[category] = choose(
-            ids,
-            category_vectors(embeddings, [row_of[sample_id] for sample_id in ids]),
-            settings.categories.get(category, settings.default),
-            share=settings.stage_1_share,
-            seed=recipe.seed,
+    for category, entry in settings.items():
+        own = np.flatnonzero(rows.categories == category)
+        own = own[np.argsort(rows.ids[own], kind="stable")]
+        choices[category] = (
+            own,
+            choose(
+                _category_rows(rows, own, entry, vectors),
+                entry,
+                share=selection.stage_1_share,
+                seed=recipe.seed,
+                quotas=_shared(quotas, rows, own),
+                backend=selection.kmeans_backend,
+            ),
         )
     return choices
 
 
-def marked(sample: Sample, choice: Choice) -> Sample:
-    """The sample with its stages and its cluster in `meta`."""
-    stages = [STAGE_1] if sample.sample_id in choice.stage_1 else []
-    stages += [STAGE_1_5] + ([STAGE_2] if sample.sample_id in choice.stage_2 else [])
-    return replace(sample, meta={**sample.meta, "stages": stages, "cluster": choice.cluster_of.get(sample.sample_id)})
+class _Vectors:
+    """The embedding table by sample id."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        self.images, self.texts = embeddings.images, embeddings.texts
+        self._ids = pa.array(embeddings.sample_ids, pa.string())
+
+    def rows_of(self, ids: np.ndarray) -> np.ndarray:
+        """int64 [N]: the row of each id; `AerieError` names one that has none."""
+        found = pc.index_in(pa.array(ids.tolist(), pa.binary()).cast(pa.string()), value_set=self._ids)
+        if found.null_count:
+            missing = ids[np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))[0]].decode()
+            raise AerieError(f"sample {missing} has no embedding; run the embedding step again")
+        return found.to_numpy().astype(np.int64)
 
 
-def selection_report(choices: dict[str, Choice], categories: dict[str, list[str]]) -> dict[str, Any]:
-    """What the report page shows of the step."""
+def _category_rows(rows: Population, own: np.ndarray, entry: CategorySelection, vectors: _Vectors | None) -> Rows:
+    if vectors is None or not needs_vectors(entry):
+        return Rows(ids=rows.ids[own], sources=rows.sources[own])
+    at = vectors.rows_of(rows.ids[own])
+    images, texts = Float32Rows(vectors.images, at), Float32Rows(vectors.texts, at)
+    return Rows(ids=rows.ids[own], sources=rows.sources[own], images=images, texts=texts)
+
+
+def _shared(quotas: dict[str, SourceQuota], rows: Population, own: np.ndarray) -> dict[str, SourceQuota]:
+    """The quotas inside one category: a source that lies in several gives to each by its rows there."""
+    shared = {}
+    names, counts = np.unique(rows.sources[own], return_counts=True)
+    for name, count in zip(names.tolist(), counts.tolist(), strict=True):
+        quota = quotas[name]
+        if count < quota.rows:
+            quota = dataclasses.replace(quota, rows=count, quota=round(quota.quota * count / quota.rows))
+        shared[name] = quota
+    return shared
+
+
+def selection_report(
+    choices: dict[str, tuple[np.ndarray, Choice]], quotas: dict[str, SourceQuota], rows: Population, kept: np.ndarray
+) -> dict[str, Any]:
+    """What the report page shows of the step; kept: bool [N], the rows of stage 2."""
+    names, counts = np.unique(rows.sources[kept], return_counts=True)
+    kept_of = dict(zip(names.tolist(), counts.tolist(), strict=True))
     return {
-        "categories": {category: choice.report for category, choice in choices.items()},
+        "categories": {category: choice.report for category, (_, choice) in choices.items()},
+        "sources": [{**dataclasses.asdict(quota), "kept": kept_of.get(name, 0)} for name, quota in quotas.items()],
         "stages": {
-            STAGE_1: {category: len(choice.stage_1) for category, choice in choices.items()},
-            STAGE_1_5: {category: len(ids) for category, ids in sorted(categories.items())},
-            STAGE_2: {category: len(choice.stage_2) for category, choice in choices.items()},
+            STAGE_1: {category: int(choice.stage_1.sum()) for category, (_, choice) in choices.items()},
+            STAGE_1_5: {category: len(own) for category, (own, _) in choices.items()},
+            STAGE_2: {category: int(choice.stage_2.sum()) for category, (_, choice) in choices.items()},
         },
     }
+
+
+def _auto_labelled(recipe: DataRecipe, recipe_uri: str) -> list[str]:
+    """The sources whose labels a machine wrote; only the law of the quotas asks."""
+    if recipe.data.selection.source_target is None:
+        return []
+    names = [use.name for use in recipe.data.sources]
+    return [name for name in names if getattr(recipe_card(recipe, recipe_uri, name), "auto_labelled", False)]
+
+
+def _quotas(recipe: DataRecipe, auto: list[str], filtered: Manifest, rows: Population) -> dict[str, SourceQuota]:
+    """The quotas of all sources, also of those that lost every row earlier."""
+    names, counts = np.unique(rows.sources, return_counts=True)
+    present = {use.name: 0 for use in recipe.data.sources} | {count.source: 0 for count in filtered.counts}
+    present |= dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return source_quotas(present, auto, recipe.data.selection)
+
+
+def _write(
+    filter_uri: str, filtered: Manifest, out_uri: str, rows_per_shard: int, marks: tuple[np.ndarray, ...]
+) -> tuple[tuple[Shard, ...], SelectedFacts]:
+    """The rows as shards with their marks (stage 1, stage 2, cluster), in stored order; and the border's facts."""
+    writer, facts = ShardWriter(out_uri, rows_per_shard=rows_per_shard), SelectedFacts()
+    progress, start = Progress("selection", filtered.rows), 0
+    for table in read_tables(filter_uri, filtered):
+        part = [mark[start : start + table.num_rows] for mark in marks]
+        writer.write_table(marked(table, *part))
+        names = table.select(["sample_id", "source", "category"])
+        facts.expect(names)
+        facts.see(names.append_column("stages", stage_lists(*part[:2])).append_column("cluster", _labels(part[2])))
+        progress.update(table.num_rows)
+        start += table.num_rows
+    progress.close()
+    return writer.close(), facts
+
+
+def _labels(cluster: np.ndarray) -> pa.Array:
+    """int32 [N], null without a cluster."""
+    return pa.array(cluster, mask=cluster < 0)
+
+
+def _limits(recipe: DataRecipe, quotas: dict[str, SourceQuota]) -> dict[Group, int]:
+    """What stage 2 may take of each category and source at most, where the recipe sets a limit."""
+    entries = recipe.data.selection.categories.items()
+    limits: dict[Group, int] = {("category", name): entry.quota for name, entry in entries if entry.quota is not None}
+    return limits | {("source", name): quota.quota for name, quota in quotas.items() if quota.rule != "all"}
+
+
+def _tally(filtered: Manifest, rows: Population) -> Tally:
+    tally = Tally("selection")
+    for count in filtered.counts:
+        tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
+    for name, count in zip(*np.unique(rows.sources, return_counts=True), strict=True):
+        tally.take(str(name), int(count))
+        tally.keep(str(name), int(count))
+    return tally
 
 
 def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embedding_uri: str, out_uri: str) -> Manifest:
@@ -160,41 +213,28 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
     enforce_border(filter_uri)
     filtered, embedded = read_manifest(filter_uri), read_manifest(embedding_uri)
     lineage = {"filtering": filtered.sha256(), "embedding": embedded.sha256()}
+    auto = _auto_labelled(recipe, recipe_uri)
     mark = fingerprint(
         step="selection",
         version=VERSION,
         settings=recipe.data.selection.model_dump(),
         expectations=recipe.data.expectations.model_dump(),
+        auto_labelled=auto,
         seed=recipe.seed,
         rows_per_shard=recipe.data.rows_per_shard,
         inputs=lineage,
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
-    categories: defaultdict[str, list[str]] = defaultdict(list)
-    facts = SelectedFacts()
-    for table in read_tables(filter_uri, filtered, ["sample_id", "source", "category"]):
-        facts.expect(table)
-        for sample_id, category in zip(table["sample_id"].to_pylist(), table["category"].to_pylist(), strict=True):
-            categories[category].append(sample_id)
-    choices = _choices(recipe, categories, read_embeddings(embedding_uri, embedded))
-    tally = Tally("selection")
-    for count in filtered.counts:
-        tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
-
-    seen: list[Sample] = []
-
-    def rows() -> Iterator[Sample]:
-        for sample in read_samples(filter_uri, filtered):
-            tally.take(sample.source)
-            tally.keep(sample.source)
-            chosen = marked(sample, choices[sample.category])
-            seen.append(chosen)
-            yield chosen
-
-    shards = write_samples(out_uri, rows(), recipe.data.rows_per_shard)
-    facts.see(_stages_of(seen))
-    report = json.dumps(selection_report(choices, categories), indent=1).encode()
+    rows = read_population(filter_uri, filtered)
+    quotas = _quotas(recipe, auto, filtered, rows)
+    choices = make_choices(recipe, rows, quotas, embedding_uri, embedded)
+    count = len(rows.ids)
+    stage_1, stage_2, cluster = np.zeros(count, bool), np.zeros(count, bool), np.full(count, -1, np.int32)
+    for own, choice in choices.values():
+        stage_1[own], stage_2[own], cluster[own] = choice.stage_1, choice.stage_2, choice.cluster
+    shards, facts = _write(filter_uri, filtered, out_uri, recipe.data.rows_per_shard, (stage_1, stage_2, cluster))
+    report = json.dumps(selection_report(choices, quotas, rows, stage_2), indent=1).encode()
     return commit(
         out_uri,
         Manifest(
@@ -203,33 +243,11 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
             recipe_sha256=recipe.sha256,
             rows=sum(shard.rows for shard in shards),
             shards=shards,
-            counts=tally.counts(),
+            counts=_tally(filtered, rows).counts(),
             lineage=lineage,
             attachments={
                 "report": attach(out_uri, "report.json", report),
-                **selected_border(out_uri, facts, _quotas(recipe, categories), recipe.data.expectations),
+                **selected_border(out_uri, facts, _limits(recipe, quotas), recipe.data.expectations),
             },
         ),
     )
-
-
-def _stages_of(samples: Sequence[Sample]) -> pa.Table:
-    return stage_table(
-        [
-            {
-                "sample_id": sample.sample_id,
-                "source": sample.source,
-                "category": sample.category,
-                "stages": sample.meta["stages"],
-                "cluster": sample.meta["cluster"],
-            }
-            for sample in samples
-        ]
-    )
-
-
-def _quotas(recipe: DataRecipe, categories: Iterable[str]) -> dict[Group, int]:
-    """What the recipe lets stage 2 take of each category, where it sets a limit."""
-    settings = recipe.data.selection
-    limits = {category: settings.categories.get(category, settings.default).quota for category in categories}
-    return {("category", category): quota for category, quota in limits.items() if quota is not None}

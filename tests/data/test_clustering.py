@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.curation.clustering import balanced_quotas, cluster
+from data.errors import AerieError
 
 
 def groups(seed, sizes, width=16, spread=0.05):
@@ -50,3 +51,26 @@ def test_quotas_fill_and_balance(sizes, quota):
 def test_quotas_example():
     assert balanced_quotas([100, 5, 50], 65) == [30, 5, 30]
     assert balanced_quotas([10, 10, 10], 31) == [10, 10, 10]
+
+
+def test_threads_change_no_bit():
+    import faiss
+
+    vectors, _ = groups(5, [900] * 40, width=24, spread=0.9)  # large enough for the sampled way
+    threads, found = faiss.omp_get_max_threads(), []
+    try:
+        for count in (1, 2):
+            faiss.omp_set_num_threads(count)
+            found.append(cluster(vectors, 32, seed=9, backend="faiss"))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert np.array_equal(found[0].labels, found[1].labels)
+    assert found[0].similarity.tobytes() == found[1].similarity.tobytes()
+
+
+def test_a_gpu_that_is_not_there_is_named():
+    from data.curation.clustering import choose_backend
+
+    if choose_backend("auto") == "faiss":
+        with pytest.raises(AerieError, match="kmeans_backend"):
+            cluster(groups(1, [4])[0], 2, seed=0, backend="flash")

@@ -1,15 +1,15 @@
 import json
+import random
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from data.curation.selection import choose, select_samples
+from data.curation.selection import select_samples
 from data.curation.vectors import Embeddings, embedding_schema, embedding_table
 from data.errors import AerieError
 from data.ledger import Tally
 from data.schema import ImageRef, Turn, make_sample
-from data.settings.selection import CategorySelection
 from data.storage import (
     Manifest,
     ShardWriter,
@@ -131,25 +131,74 @@ def test_the_second_call_finds_the_work_done(run):
     assert select_samples(recipe, "", filtering, embedding, out) == one == read_manifest(out)
 
 
-def test_row_order_changes_nothing():
-    ids = [f"id{number:02d}" for number in range(30)]
-    vectors = vectors_of([0] * 20 + [1] * 6 + [2] * 4)
-    settings = CategorySelection(strategy="kmeans", clusters=3, quota=9)
-    one = choose(ids, vectors, settings, share=0.5, seed=1)
-    turned = choose(ids[::-1], vectors[::-1], settings, share=0.5, seed=1)
-    assert (one.stage_1, one.stage_2, one.cluster_of) == (turned.stage_1, turned.stage_2, turned.cluster_of)
+def shuffled(run, tmp_path, seed):
+    """The same samples in other shards and another order."""
+    _, filtering, *_ = run
+    samples = list(read_samples(filtering))
+    random.Random(seed).shuffle(samples)
+    other = str(tmp_path / f"shuffled-{seed}")
+    step(other, "filtering", write_samples(other, samples, 7), len(samples), read_manifest(filtering).counts)
+    return other
 
 
-@pytest.mark.parametrize("strategy", ["all", "random", "kmeans"])
-def test_a_quota_above_the_supply_takes_everything(strategy):
-    ids = [f"id{number}" for number in range(5)]
-    settings = CategorySelection(strategy=strategy, clusters=9, quota=100)
-    assert choose(ids, vectors_of([0, 1, 2, 0, 1]), settings, share=1, seed=1).stage_2 == set(ids)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_other_shards_in_another_order_give_the_same_set(run, tmp_path, seed):
+    recipe, filtering, embedding, out = run
+    other = shuffled(run, tmp_path, seed)
+    one, two = (select_samples(recipe, "", place, embedding, f"{out}{place[-1]}") for place in (filtering, other))
+    marks = [
+        {sample.sample_id: sample.meta for sample in read_samples(f"{out}{place[-1]}", manifest)}
+        for place, manifest in ((filtering, one), (other, two))
+    ]
+    assert marks[0] == marks[1]
+    reports = [read_attachment(f"{out}{place[-1]}", m, "report") for place, m in ((filtering, one), (other, two))]
+    assert reports[0] == reports[1]
+
+
+def test_rows_of_another_category_change_nothing(run, tmp_path):
+    recipe, filtering, embedding, out = run
+    select_samples(recipe, "", filtering, embedding, out)
+    more, place = [*read_samples(filtering), *samples_of("science", 20)], str(tmp_path / "more")
+    step(place, "filtering", write_samples(place, more), len(more))
+    select_samples(recipe, "", place, embedding, f"{out}-more")
+    marks = {sample.sample_id: sample.meta for sample in read_samples(f"{out}-more")}
+    assert all(marks[sample.sample_id] == sample.meta for sample in read_samples(out))
+
+
+def test_images_and_texts_pass_untouched(run):
+    recipe, filtering, embedding, out = run
+    select_samples(recipe, "", filtering, embedding, out)
+    for before, after in zip(read_samples(filtering), read_samples(out), strict=True):
+        assert (before.images, before.conversations) == (after.images, after.conversations)
+        assert set(after.meta) - set(before.meta) == {"stages", "cluster"}
+
+
+def test_source_quotas_stand_in_the_report_and_in_the_rows(run, tmp_path):
+    _, filtering, embedding, out = run
+    path = tmp_path / "quotas.yaml"
+    keys = "    source_target: 4\n    source_quotas: {src-text_only: 7}\n"
+    path.write_text(RECIPE + keys)
+    manifest = select_samples(str(path), "", filtering, embedding, out)
+    report = json.loads(read_attachment(out, manifest, "report"))
+    sources = {entry["source"]: entry for entry in report["sources"]}
+    assert (sources["src-text_only"]["rule"], sources["src-text_only"]["kept"]) == ("explicit", 7)  # wins over 4
+    assert (sources["src-general_vqa"]["rule"], sources["src-general_vqa"]["kept"]) == ("law", 6)  # 4 * sqrt(8 / 4)
+    assert sources["src-chart_table"]["quota"] == sources["src-chart_table"]["kept"] == 11  # 4 * sqrt(30 / 4)
+    drawn = Counter(s.source for s in read_samples(out, manifest) if "stage_2" in s.meta["stages"])
+    assert drawn == {"src-text_only": 7, "src-general_vqa": 6, "src-chart_table": 11}
+
+
+def test_a_quota_for_an_unknown_source_is_refused(run, tmp_path):
+    _, filtering, embedding, out = run
+    path = tmp_path / "quotas.yaml"
+    path.write_text(RECIPE + "    source_quotas: {nobody: 7}\n")
+    with pytest.raises(AerieError, match="nobody"):
+        select_samples(str(path), "", filtering, embedding, out)
 
 
 def test_a_sample_without_embedding_is_named(run):
     recipe, filtering, embedding, out = run
-    extra = samples_of("general_vqa", 9)[-1:]
+    extra = samples_of("chart_table", 31)[-1:]
     step(filtering, "filtering", write_samples(filtering, extra), 1)
     with pytest.raises(AerieError, match=f"sample {extra[0].sample_id} has no embedding"):
         select_samples(recipe, "", filtering, embedding, out)

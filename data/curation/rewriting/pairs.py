@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from data.curation.added_turns import meta_with, tasks_of
-from data.curation.endpoint.chat import Answer
 from data.curation.answer_families import family_of
+from data.curation.endpoint.chat import Answer
 from data.curation.instructions import without_instruction
 from data.curation.rewriting.prompts import PROMPT_VERSION, Kind, Pair, bare_question
 from data.registry.rows import seeded_rank

@@ -10,7 +10,7 @@ from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES, percent
 from model.recipe import STAGES
 
-SHOWN_CLUSTERS, SHOWN_PER_CLUSTER = 16, 8
+SHOWN_CLUSTERS, SHOWN_PER_CLUSTER, SHOWN_BARS = 16, 8, 24
 
 
 def selection_section(run: RunFolder) -> Section:
@@ -22,10 +22,12 @@ def selection_section(run: RunFolder) -> Section:
     blocks: list[Block] = [
         Text(
             "Stage 1.5 trains on every sample that is left, stage 1 on a seeded share, stage 2 on a subset per "
-            "category: K-means on image vectors and a balanced draw from the clusters where the recipe says so, "
-            "otherwise a random draw or all."
+            "category: K-means on image vectors and a balanced draw from the clusters, or rows that stand best for "
+            "all others in image and text (coverage), where the recipe says so; otherwise a random draw or all."
         ),
         _strategies(categories),
+        *_coverage(categories),
+        *_sources(report.get("sources", [])),
         _stages(report.get("stages", {}), list(categories)),
     ]
     clustered = [(name, entry) for name, entry in categories.items() if entry.get("clusters")]
@@ -61,6 +63,51 @@ def _strategies(categories: dict[str, dict[str, Any]]) -> Table:
             for name, entry in categories.items()
         ),
     )
+
+
+def _coverage(categories: dict[str, dict[str, Any]]) -> tuple[Block, ...]:
+    """How near the chosen rows lie to the population, beside a random draw of equal size."""
+    rows = tuple(
+        (
+            name,
+            label,
+            f"{entry['compared'][draw]['mean_distance']:.3f}",
+            f"{entry['compared'][draw]['tail_distance']:.3f}",
+            percent(entry["compared"][draw]["within_radius"]),
+        )
+        for name, entry in categories.items()
+        if entry.get("compared")
+        for draw, label in (("draw", str(entry["strategy"])), ("random", "random, equal size"))
+    )
+    headers = ("Category", "Draw", "Mean distance", "95 % lie nearer than", "Within radius, %")
+    caption = "Distance (1 - cosine) from all rows to the nearest chosen one; the radius is the random draw's median"
+    return (Table(caption=caption, headers=headers, rows=rows),) if rows else ()
+
+
+def _sources(sources: list[dict[str, Any]]) -> tuple[Block, ...]:
+    """The quota of each source, by which rule, and what was kept."""
+    if all(entry["rule"] == "all" for entry in sources):
+        return ()
+    rows = [
+        (
+            entry["source"],
+            "machine" if entry["auto_labelled"] else "",
+            entry["rule"],
+            f"{entry['rows']:,}",
+            f"{entry['quota']:,}",
+            f"{entry['kept']:,}",
+            percent(entry["kept"] / entry["rows"] if entry["rows"] else None),
+        )
+        for entry in sources
+    ]
+    sums = (f"{sum(entry[key] for entry in sources):,}" for key in ("rows", "quota", "kept"))
+    table = Table(
+        caption="Stage-2 quota by source",
+        headers=("Source", "Labels", "Rule", "Rows", "Quota", "Kept", "Kept, %"),
+        rows=(*rows, ("All", "", "", *sums, "")),
+        total=True,
+    )
+    return (table,)
 
 
 def _count(value: Any) -> str:
@@ -110,10 +157,10 @@ def _images(sample_ids: list[str], samples: dict[str, Sample]) -> tuple[bytes, .
 
 def _sizes(entry: dict[str, Any]) -> GroupedBars:
     before, after = _numbers(entry.get("before")), _numbers(entry.get("after"))
-    clusters = sorted({*before, *after})
+    clusters = sorted({*before, *after}, key=lambda cluster: (-before.get(cluster, 0), cluster))[:SHOWN_BARS]
     series = (("before", before), ("after the balanced draw", after))
     return GroupedBars(
-        title="Cluster sizes before and after the draw",
+        title="Cluster sizes before and after the draw, largest clusters first",
         y_label="samples",
         groups=tuple(str(cluster) for cluster in clusters),
         series=tuple((label, tuple(sizes.get(cluster, 0) for cluster in clusters)) for label, sizes in series),
