@@ -49,7 +49,7 @@ def curate(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, s
     enforced = step(enforcement, GATE, storage_uri=storage_uri, run_id=run_id, validation_sha256=validated)
     embedded = step(embedding, validation_sha256=enforced, **run)
     gated = step(gate, validation_sha256=enforced, embedding_sha256=embedded, **run)
-    filtered = step(filtering, gate_sha256=gated, **run)
+    filtered = step(filtering, gate_sha256=gated, embedding_sha256=embedded, **run)
     selected = step(selection, filtering_sha256=filtered, embedding_sha256=embedded, **run)
     augmented = step(augmentation, selection_sha256=selected, **run)
     return step(formatting, augmentation_sha256=augmented, validation_sha256=enforced, **run)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +11,8 @@ import pyarrow as pa
 from data.curation.selection_draw import STAGE_1, STAGE_1_5, STAGE_2
 from data.schema import SAMPLE_SCHEMA
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # as `Sample.to_row` writes `meta`
 _STAGES = {
-    (first, second): [STAGE_1] * first + [STAGE_1_5] + [STAGE_2] * second
+    (first, second): (STAGE_1,) * first + (STAGE_1_5,) + (STAGE_2,) * second
     for first in (False, True)
     for second in (False, True)
 }
@@ -26,10 +27,25 @@ def marked(table: pa.Table, stage_1: np.ndarray, stage_2: np.ndarray, cluster: n
 
 def _metas(texts: list[str], marks: Iterable[tuple[bool, bool, int]]) -> Iterator[str]:
     for text, (first, second, label) in zip(texts, marks, strict=True):
-        meta = json.loads(text)
-        meta["stages"] = _STAGES[first, second]
-        meta["cluster"] = None if label < 0 else label
-        yield _CANONICAL.encode(meta)
+        added = {"cluster": None if label < 0 else label, "stages": _STAGES[first, second]}
+        yield with_keys(text, added)
+
+
+def with_keys(text: str, added: dict[str, Any]) -> str:
+    """A JSON object's text with more keys, which win over its own.
+
+    An object without these words anywhere gets them before its closing brace, which spares parsing it; a row that
+    bears one of them, as a key or in a text, is parsed and written anew.
+    """
+    if len(text) > 2 and text[-1] == "}" and not any(f'"{key}"' in text for key in added):
+        return f"{text[:-1]}, {_text_of(tuple(added.items()))}"
+    return json.dumps({**json.loads(text), **added}, sort_keys=True, ensure_ascii=False)
+
+
+@cache  # four sets of stages times the clusters
+def _text_of(items: tuple[tuple[str, Any], ...]) -> str:
+    """The keys as the end of an object: without its opening brace."""
+    return json.dumps(dict(items), sort_keys=True, ensure_ascii=False)[1:]
 
 
 def stage_lists(stage_1: np.ndarray, stage_2: np.ndarray) -> pa.ListArray:

@@ -68,7 +68,7 @@ def source_samples(recipe_uri: str, recipe_sha256: str, source: str, out_uri: st
     mark = fingerprint(
         step="sourcing",
         version=VERSION,
-        card=card.model_dump(),
+        card=card.reading(),
         use=use.model_dump(),
         identity=identity,
         seed=recipe.seed,

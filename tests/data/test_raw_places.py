@@ -146,7 +146,7 @@ def test_a_hub_data_set_at_a_commit(hub, folder, tmp_path):
     here = samples(card(f"file://{folder}"))
     for uri in (
         "hf://datasets/aerie/mini",
-        "hf://datasets/aerie/mini@v1/rows.jsonl",
+        "hf://datasets/aerie/mini/rows.jsonl",
         "hf://datasets/aerie/mini/*.jsonl",
     ):
         assert samples(card(uri)) == here
@@ -157,8 +157,8 @@ def test_a_hub_data_set_at_a_commit(hub, folder, tmp_path):
 
 
 def test_hub_errors_say_what_to_do(hub):
-    with pytest.raises(AerieError, match=r"no such data set or revision 'nope'.*correct `uri`"):
-        samples(card("hf://datasets/aerie/mini@nope"))
+    with pytest.raises(AerieError, match=r"no such data set or revision 'abad1de'.*correct `uri`"):
+        samples(card("hf://datasets/aerie/mini", revision="abad1de"))
     with pytest.raises(AerieError, match="no such data set"):
         samples(card("hf://datasets/aerie/other"))
     with pytest.raises(AerieError, match=r"no file .*correct `uri`"):
