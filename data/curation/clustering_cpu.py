@@ -13,7 +13,7 @@ from data.curation.row_views import Float32Rows
 
 ITERATIONS, RESTARTS = 20, 5  # the best of five starts: one alone often splits a large group and joins two small ones
 # Sampled rows a cluster, and rounds with so many: early rounds move centroids far and need few rows to know where.
-SCHEDULE = ((32, 3), (64, 2), (128, 2), (256, 2))
+SCHEDULE = ((32, 3), (64, 2), (128, 2))
 ASSIGN_ROWS = 8192
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.curation.row_views import RowView, Vectors
-from data.curation.similarity import cosines, has_image, pool_similarity
+from data.curation.similarity import cosines, has_image
+from data.curation.similarity_device import nearest_in_pool
 from data.settings.gate import GateSettings
 
 BLOCK, BENCHMARK_BLOCK = 1024, 4096
@@ -90,7 +91,7 @@ def _near(
             for side in (training, benchmark)
         )
         limit = (limits[0] if by_image else 1) * (limits[1] if by_text else 1)
-        candidates |= pool_similarity(*ours, *theirs).best > limit - ROUNDING
+        candidates |= nearest_in_pool(*ours, *theirs).best > limit - ROUNDING
     keys: dict[Hashable, int] = {}
     codes = [
         np.array([keys.setdefault(key, len(keys)) for key in side.unseen], np.int64) for side in (training, benchmark)

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.curation.gate_pool import ExistingPool
 from data.curation.row_views import RowView
-from data.curation.similarity import pool_similarity
+from data.curation.similarity_device import nearest_in_pool
 from data.curation.vectors import Embeddings
 from data.errors import AerieError
 from data.progress import Progress
@@ -121,7 +121,7 @@ def compare(embeddings: Embeddings, new: np.ndarray, pools: Sequence[Pool]) -> N
         if not len(new) or not len(pool.rows):
             continue
         others = RowView(pool.embeddings.images, pool.rows), RowView(pool.embeddings.texts, pool.rows)
-        found = pool_similarity(images, texts, *others)
+        found = nearest_in_pool(images, texts, *others)
         better = found.best > best
         best[better], which[better] = found.best[better], number
         rows[better] = pool.rows[found.nearest[better]]

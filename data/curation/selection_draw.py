@@ -69,18 +69,17 @@ def choose(
     labels = np.full(count, -1, np.int32)
     quota = count if settings.quota is None or settings.strategy == "all" else settings.quota
     if settings.strategy == "kmeans":
-        found = cluster(category_vectors(rows), settings.clusters, seed, backend)
+        vectors = category_vectors(rows)
+        found = cluster(vectors, settings.clusters, seed, backend)
         labels = found.labels.astype(np.int32)
         chosen = within_quotas(balanced_draw(labels, ranks), rows.sources, quotas or {}, quota)
-        report |= _clusters_report(rows.ids, found, chosen)
+        report |= _clusters_report(rows.ids, found, chosen) | _compared(vectors, rows.ids, chosen, seed)
     elif settings.strategy == "coverage":
         assert rows.images is not None
         assert rows.texts is not None
         joint = joint_vectors(rows.images, rows.texts, seed)
         chosen = within_quotas(coverage_draw(joint, ranks, seed), rows.sources, quotas or {}, quota)
-        if 0 < len(chosen) < count:
-            draws = [seeded_ranks(seed, purpose, rows.ids.tolist()) for purpose in ("probe", "random")]
-            report["compared"] = coverage(joint, chosen, *draws)
+        report |= _compared(RowView.whole(joint), rows.ids, chosen, seed)
     else:
         chosen = within_quotas(random_draw(ranks), rows.sources, quotas or {}, quota)
     report["kept"] = len(chosen)
@@ -130,6 +129,14 @@ def within_quotas(draw: Draw, sources: np.ndarray, quotas: Mapping[str, SourceQu
     sure, pool = np.concatenate(fixed), np.sort(np.concatenate(free))
     left = max(0, quota - len(sure))
     return np.sort(np.concatenate([sure, draw(pool, left) if left < len(pool) else pool]))
+
+
+def _compared(vectors: RowView, ids: np.ndarray, chosen: np.ndarray, seed: int) -> dict[str, Any]:
+    """The coverage beside chance; nothing to say when nothing or everything was chosen."""
+    if not 0 < len(chosen) < len(ids):
+        return {}
+    draws = [seeded_ranks(seed, purpose, ids.tolist()) for purpose in ("probe", "random")]
+    return {"compared": coverage(vectors, chosen, *draws)}
 
 
 def _clusters_report(ids: np.ndarray, found: Clusters, chosen: np.ndarray) -> dict[str, Any]:

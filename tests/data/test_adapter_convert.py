@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from raw_files import CARD, png, reasons, run_source, samples, texts
 
-from data.curation.instructions import family_of
+from data.curation.answer_families import family_of
 from data.errors import AerieError
 from data.expectations.checks import structure_problem
 from data.registry.adapters import convert

@@ -49,7 +49,7 @@ def _ids(cluster: dict[str, Any]) -> list[str]:
 def _strategies(categories: dict[str, dict[str, Any]]) -> Table:
     return Table(
         caption="Stage-2 subset by category",
-        headers=("Category", "Strategy", "Clusters", "Quota", "Rows", "Kept", "Coverage, %"),
+        headers=("Category", "Strategy", "Clusters", "Quota", "Rows", "Kept", "Clusters covered, %"),
         rows=tuple(
             (
                 name,
