@@ -10,7 +10,9 @@ from data.curation.seeded_order import first_by_rank
 PROBES = 2048
 
 
-def coverage(vectors: RowView, chosen: np.ndarray, probe_ranks: np.ndarray, random_ranks: np.ndarray) -> dict[str, Any]:
+def coverage(
+    vectors: Float32Rows, chosen: np.ndarray, probe_ranks: np.ndarray, random_ranks: np.ndarray
+) -> dict[str, Any]:
     """Distances (1 - cosine) from seeded probes of the whole population [N, D] to the nearest chosen row.
 
     The radius is the random draw's median, so that half of the population lies within it there.
@@ -35,12 +37,8 @@ def _summary(distances: np.ndarray, radius: float) -> dict[str, float]:
     }
 
 
-def _nearest(probes: np.ndarray, vectors: RowView, chosen: np.ndarray) -> np.ndarray:
+def _nearest(probes: np.ndarray, vectors: Float32Rows, chosen: np.ndarray) -> np.ndarray:
     best = np.full(len(probes), -1, np.float32)
-<<<<<<< HEAD
-    for _, block in Float32Rows(vectors, chosen).blocks(8192):
-=======
-    for _, block in RowView(vectors.matrix, vectors.rows[chosen]).blocks(8192):
->>>>>>> selection
+    for _, block in Float32Rows(vectors.matrix, vectors.rows[chosen]).blocks(8192):
         np.maximum(best, (probes @ block.T).max(axis=1), out=best)
     return np.maximum(0, 1 - best)

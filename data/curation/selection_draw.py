@@ -79,7 +79,7 @@ def choose(
         assert rows.texts is not None
         joint = joint_vectors(rows.images, rows.texts, seed)
         chosen = within_quotas(coverage_draw(joint, ranks, seed), rows.sources, quotas or {}, quota)
-        report |= _compared(RowView.whole(joint), rows.ids, chosen, seed)
+        report |= _compared(Float32Rows.whole(joint), rows.ids, chosen, seed)
     else:
         chosen = within_quotas(random_draw(ranks), rows.sources, quotas or {}, quota)
     report["kept"] = len(chosen)
@@ -131,7 +131,7 @@ def within_quotas(draw: Draw, sources: np.ndarray, quotas: Mapping[str, SourceQu
     return np.sort(np.concatenate([sure, draw(pool, left) if left < len(pool) else pool]))
 
 
-def _compared(vectors: RowView, ids: np.ndarray, chosen: np.ndarray, seed: int) -> dict[str, Any]:
+def _compared(vectors: Float32Rows, ids: np.ndarray, chosen: np.ndarray, seed: int) -> dict[str, Any]:
     """The coverage beside chance; nothing to say when nothing or everything was chosen."""
     if not 0 < len(chosen) < len(ids):
         return {}

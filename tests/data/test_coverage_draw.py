@@ -36,7 +36,7 @@ def test_it_covers_better_than_chance(count):
     vectors, draw_ranks = scenes(count), ranks(count)
     chosen = coverage_draw(vectors, draw_ranks, 3)(np.arange(count), count // 20)
     assert len(set(chosen.tolist())) == count // 20
-    found = coverage(RowView.whole(vectors), chosen, ranks(count, 2), ranks(count, 3))
+    found = coverage(Float32Rows.whole(vectors), chosen, ranks(count, 2), ranks(count, 3))
     assert found["draw"]["mean_distance"] < found["random"]["mean_distance"]
     assert found["draw"]["tail_distance"] < found["random"]["tail_distance"]
     assert found["draw"]["within_radius"] > found["random"]["within_radius"]
