@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL import Image
 
+from data.curation.ahead import batches_ahead
+from data.curation.cores import usable_cores
 from data.curation.encoder_parts import normalised
 from data.curation.encoders import ImageEncoder, TextEncoder
 from data.curation.vectors import Embeddings
@@ -91,6 +93,13 @@ class Embedder:
         return np.mean([picture.vector for picture in pictures], axis=0)
 
     def _encode(self, keys: list[str]) -> list[Picture]:
-        opened = [decoded(*self._files[key]) for key in keys]
-        vectors = self._images.embed_images(opened)
-        return [Picture(pixel_hash(image), vector) for image, vector in zip(opened, vectors, strict=True)]
+        found: list[Picture] = []
+        for batch in batches_ahead(self._ready, keys, batch_size=self._images.batch_size, threads=usable_cores()):
+            vectors = self._images.encode(np.stack([pixels for pixels, _ in batch]))
+            found += [Picture(digest, vector) for (_, digest), vector in zip(batch, vectors, strict=True)]
+        return found
+
+    def _ready(self, key: str) -> tuple[np.ndarray, str]:
+        """In a thread: what the network sees of a picture, and the hash of all its pixels."""
+        image = decoded(*self._files[key])
+        return self._images.prepare(image), pixel_hash(image)

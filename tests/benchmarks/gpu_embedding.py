@@ -1,6 +1,6 @@
 """Images and texts a second through the encoders' real geometry on one GPU: SSCD's ResNet-50 and MPNet-base.
 
-Random weights: the time does not depend on them. Pictures are JPEGs of 640 x 480, decoded by worker processes on all
+Random weights: the time does not depend on them. Pictures are JPEGs of 640 x 480, decoded by threads on all
 cores; texts are questions of about twenty tokens. The data wait is the share of wall time in which the device had no
 work, by its own clock.
 """
@@ -64,20 +64,21 @@ def sscd_file(folder: Path) -> str:
     return str(path)
 
 
-class Watched:
-    """A network whose device time is noted batch by batch; the first `WARM_UP` batches don't count."""
+class DeviceTime:
+    """Notes a network's time on the device batch by batch; the first `WARM_UP` batches don't count."""
 
-    def __init__(self, network: Any) -> None:
-        self._network, self._events, self.begin = network, [], 0.0
+    def __init__(self, encoder: Any) -> None:
+        self._features, self._events, self.begin = encoder.features, [], 0.0
+        encoder.features = self.features
 
-    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+    def features(self, pixels: Any) -> torch.Tensor:
         """The network's own, between two marks on the device's clock."""
         if len(self._events) == WARM_UP:
             torch.cuda.synchronize()
             self.begin = time.perf_counter()
         first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         first.record()
-        found = self._network.features(pixels)
+        found: torch.Tensor = self._features(pixels)
         last.record()
         self._events.append((first, last))
         return found
@@ -90,28 +91,38 @@ class Watched:
 
 
 def _images(folder: Path) -> dict[str, Any]:
-    from data.curation.embedding_stream import encoded, picture_batches
+    from data.curation.ahead import batches_ahead
     from data.curation.encoders import image_encoder
-    from data.images import decode_image
+    from data.images import decode_image, pixel_hash
 
     encoder: Any = image_encoder(f"sscd:{sscd_file(folder)}", SIDE, BATCH)
     distinct = jpegs(DISTINCT)
     files = (distinct * (PICTURES // DISTINCT))[:PICTURES]
-    workers = len(os.sched_getaffinity(0))
-    watched: Any = Watched(encoder)
-    for _ in encoded(picture_batches(files, encoder.prepare, batch_size=BATCH, workers=workers), watched):
-        pass
-    wall, worked = watched.seconds()
+    threads = len(os.sched_getaffinity(0))
+
+    def ready(payload: bytes) -> tuple[np.ndarray, str]:
+        image = decode_image(payload)
+        return encoder.prepare(image), pixel_hash(image)  # as the embedding step does
+
+    clock = DeviceTime(encoder)
+    for batch in batches_ahead(ready, files, batch_size=BATCH, threads=threads):
+        encoder.encode(np.stack([pixels for pixels, _ in batch]))
+    wall, worked = clock.seconds()
     begin = time.perf_counter()
-    encoder.embed_images([decode_image(payload) for payload in distinct])
+    encoder.encode(np.stack([ready(payload)[0] for payload in distinct]))
     plain = DISTINCT / (time.perf_counter() - begin)
+    begin = time.perf_counter()
+    for _ in batches_ahead(ready, files[: PICTURES // 4], batch_size=BATCH, threads=threads):
+        pass
+    decoding = PICTURES // 4 / (time.perf_counter() - begin)
     rate = (PICTURES - WARM_UP * BATCH) / wall
     return {
         "pictures": PICTURES,
         "pixels": [640, 480],
-        "workers": workers,
+        "threads": threads,
         "images_per_second": rate,
         "network_alone_images_per_second": (PICTURES - WARM_UP * BATCH) / worked,
+        "decoding_alone_images_per_second": decoding,
         "data_wait_share": 1 - worked / wall,
         "one_after_the_other_images_per_second": plain,
         "against_one_after_the_other": rate / plain,
