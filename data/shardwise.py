@@ -41,7 +41,7 @@ def map_shards(
         for shard in manifest.shards:
             yield function(folder, shard)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=(dict(os.environ),))
+    pool = worker_pool(workers)
     waiting = deque(manifest.shards)
     flying: deque[tuple[Shard, Future[T]]] = deque()
     try:
@@ -59,6 +59,11 @@ def map_shards(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that start in milliseconds, see today's environment and end with this one."""
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=(dict(os.environ),))
 
 
 def _context() -> BaseContext:

@@ -1,36 +1,37 @@
-"""Work that is done ahead by threads, in batches and in order: pictures are decoded while the network is busy.
+"""Work that is done ahead by other threads or processes, in batches and in order.
 
-A GPU encodes some thousands of pictures a second, one core decodes some hundreds. Pillow and hashlib let go of
-Python's lock while they work, so threads use all cores, and no pixel is copied between processes.
+Pictures are decoded while the network is busy: a GPU encodes some thousands a second, one core decodes some hundreds.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
+from itertools import chain
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 BATCHES_AHEAD = 3
+PIECE = 16  # items in one errand: with a single one, a process would spend its time on fetching it
 
 
 def batches_ahead(
-    work: Callable[[Item], Done], items: Sequence[Item], *, batch_size: int, threads: int
+    work: Callable[[Sequence[Item]], list[Done]], items: Sequence[Item], *, batch_size: int, pool: Executor
 ) -> Iterator[list[Done]]:
-    """`work(item)` of every item, `batch_size` results at a time, in order.
+    """`work` of all items, `batch_size` results at a time, in order; `work` gets a few items and gives as many results.
 
     At most `BATCHES_AHEAD` batches are done or in work beyond the one that the caller has. An error of `work` is
     raised here, and nothing new is begun.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        flying: deque[list[Future[Done]]] = deque()
-        starts = iter(range(0, len(items), batch_size))
-        try:
-            for start in starts:
-                flying.append([pool.submit(work, item) for item in items[start : start + batch_size]])
-                if len(flying) > BATCHES_AHEAD:
-                    yield [future.result() for future in flying.popleft()]
-            while flying:
-                yield [future.result() for future in flying.popleft()]
-        finally:
-            pool.shutdown(cancel_futures=True)
+    flying: deque[list[Future[list[Done]]]] = deque()
+    try:
+        for start in range(0, len(items), batch_size):
+            batch = items[start : start + batch_size]
+            flying.append([pool.submit(work, batch[at : at + PIECE]) for at in range(0, len(batch), PIECE)])
+            if len(flying) > BATCHES_AHEAD:
+                yield list(chain.from_iterable(future.result() for future in flying.popleft()))
+        while flying:
+            yield list(chain.from_iterable(future.result() for future in flying.popleft()))
+    finally:
+        for future in chain.from_iterable(flying):
+            future.cancel()

@@ -2,7 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,9 +19,11 @@ from data.errors import AerieError
 from data.files import read_bytes
 from data.images import ImageProblemError, decode_image, pixel_hash
 from data.schema import ImageRef, Sample, first_question
+from data.shardwise import worker_pool
 
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
 Value = TypeVar("Value")
+Ready = tuple[np.ndarray, str] | str  # (pixels for the network, hash of all pixels), or what is wrong with the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,6 @@ class Cache(Generic[Value]):
         return chosen
 
 
-def decoded(image: ImageRef, sample_id: str) -> Image.Image:
-    """The picture of a validated sample; `AerieError` names a sample whose image can't be read after all."""
-    try:
-        return decode_image(image.bytes if image.bytes is not None else read_bytes(image.path or ""))
-    except ImageProblemError as problem:
-        raise AerieError(f"image {image.path} of sample {sample_id} is unusable ({problem}); validate it") from problem
-
-
 class Embedder:
     """Samples in, `Embeddings` out; equal texts and equal image files are encoded once."""
 
@@ -64,7 +60,12 @@ class Embedder:
         self._text_cache: Cache[np.ndarray] = Cache(lambda keys: list(texts.embed_texts(keys)))
         self._picture_cache: Cache[Picture] = Cache(self._encode)
         self._files: dict[str, tuple[ImageRef, str]] = {}
+        self._decoders, self.on_gpu = decoders(images), images.on_gpu
         self.widths = (images.width, texts.width)
+
+    def close(self) -> None:
+        """End the threads or processes that decode."""
+        self._decoders.shutdown()
 
     def __call__(self, samples: Sequence[Sample]) -> Embeddings:
         """One chunk of samples; memory is bounded by the chunk and the caches."""
@@ -93,13 +94,41 @@ class Embedder:
         return np.mean([picture.vector for picture in pictures], axis=0)
 
     def _encode(self, keys: list[str]) -> list[Picture]:
+        work = partial(ready_pictures, self._images.prepare)
+        images = [self._files[key][0] for key in keys]
+        payloads = [image.bytes if image.bytes is not None else read_bytes(image.path or "") for image in images]
         found: list[Picture] = []
-        for batch in batches_ahead(self._ready, keys, batch_size=self._images.batch_size, threads=usable_cores()):
-            vectors = self._images.encode(np.stack([pixels for pixels, _ in batch]))
-            found += [Picture(digest, vector) for (_, digest), vector in zip(batch, vectors, strict=True)]
+        for batch in batches_ahead(work, payloads, batch_size=self._images.batch_size, pool=self._decoders):
+            pictures = [self._usable(key, ready) for key, ready in zip(keys[len(found) :], batch, strict=False)]
+            vectors = self._images.encode(np.stack([pixels for pixels, _ in pictures]))
+            found += [Picture(digest, vector) for (_, digest), vector in zip(pictures, vectors, strict=True)]
         return found
 
-    def _ready(self, key: str) -> tuple[np.ndarray, str]:
-        """In a thread: what the network sees of a picture, and the hash of all its pixels."""
-        image = decoded(*self._files[key])
-        return self._images.prepare(image), pixel_hash(image)
+    def _usable(self, key: str, ready: Ready) -> tuple[np.ndarray, str]:
+        if isinstance(ready, str):
+            image, sample_id = self._files[key]
+            raise AerieError(f"image {image.path} of sample {sample_id} is unusable ({ready}); validate it")
+        return ready
+
+
+def ready_pictures(prepare: Callable[[Image.Image | np.ndarray], np.ndarray], payloads: Sequence[bytes]) -> list[Ready]:
+    """What the network sees of each picture, and the hash of all its pixels; or what is wrong with it."""
+    found: list[Ready] = []
+    for payload in payloads:
+        try:
+            image = decode_image(payload)
+        except ImageProblemError as problem:
+            found.append(str(problem))
+        else:
+            found.append((prepare(image), pixel_hash(image)))
+    return found
+
+
+def decoders(encoder: ImageEncoder) -> Executor:
+    """Who decodes: threads while the network is on the same cores, processes when it is on a GPU.
+
+    Threads share one Python lock: on 16 cores they decode 830 pictures a second (640 x 480), processes 2,700.
+    """
+    if encoder.on_gpu:
+        return worker_pool(usable_cores())
+    return ThreadPoolExecutor(usable_cores())

@@ -31,6 +31,7 @@ VERSION = 2
 # Batches change the speed only; where weights lie doesn't matter, for their hash is in the fingerprint.
 NOT_THE_VECTORS = {"batch_size", "image_encoder", "text_encoder"}
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
+GPU_CHUNK_ROWS = 4096  # there each chunk's first batch leaves the network waiting
 BENCHMARK_ROWS_PER_SHARD = 65_536  # a held-out set of usual size is one shard, whatever the recipe's shards
 
 
@@ -47,11 +48,15 @@ class EmbeddingWriter:
         progress = Progress(name, rows)
         rows_per_shard = BENCHMARK_ROWS_PER_SHARD if name == FOLDER else self._rows_per_shard
         writer = ShardWriter(folder, embedding_schema(*self._embed.widths, self._dtype), rows_per_shard)
-        for chunk in chunks(iter(samples), CHUNK_ROWS):
+        for chunk in chunks(iter(samples), GPU_CHUNK_ROWS if self._embed.on_gpu else CHUNK_ROWS):
             writer.write_table(embedding_table(self._embed(chunk), self._dtype))
             progress.update(len(chunk))
         progress.close()
         return writer.close()
+
+    def close(self) -> None:
+        """End the threads or processes that decode pictures."""
+        self._embed.close()
 
     def benchmarks(self, sets: list[BenchmarkSet], folder: str, mark: str, recipe_sha256: str) -> dict[str, str]:
         """Write and commit the table of all sets; the attachment entry of its manifest."""
@@ -120,6 +125,7 @@ def embed_samples(recipe_uri: str, recipe_sha256: str, validation_uri: str, out_
     if sets:
         attachments[FOLDER] = write.benchmarks(sets, join(out_uri, FOLDER), mark, recipe.sha256)
     shards = write.samples(_counted(read_samples(validation_uri, validated), tally), out_uri, validated.rows)
+    write.close()
     return commit(
         out_uri,
         Manifest(

@@ -36,6 +36,11 @@ class ImageEncoder(Protocol):
     batch_size: int
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether the network leaves the processor's cores to others."""
+        ...
+
+    @property
     def prepare(self) -> Callable[[Image.Image | np.ndarray], np.ndarray]:
         """Makes uint8 [size, size, 3] of a picture."""
         ...

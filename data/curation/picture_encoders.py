@@ -59,6 +59,11 @@ class PictureNetwork:
         self.prepare, self.batch_size, self._where = prepare, batch_size, where
         self.width = self._probed()
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the network leaves the processor's cores to others."""
+        return bool(self._device.type == "cuda")
+
     def encode(self, pixels: "np.ndarray | torch.Tensor") -> np.ndarray:
         """float32 [B, D] of length 1 from uint8 [B, size, size, 3], on whatever device they lie."""
         found = self.features(pixels).float().cpu().numpy()

@@ -1,6 +1,6 @@
 """Images and texts a second through the encoders' real geometry on one GPU: SSCD's ResNet-50 and MPNet-base.
 
-Random weights: the time does not depend on them. Pictures are JPEGs of 640 x 480, decoded by threads on all
+Random weights: the time does not depend on them. Pictures are JPEGs of 640 x 480, decoded by processes on all
 cores; texts are questions of about twenty tokens. The data wait is the share of wall time in which the device had no
 work, by its own clock.
 """
@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,34 +93,32 @@ class DeviceTime:
 
 def _images(folder: Path) -> dict[str, Any]:
     from data.curation.ahead import batches_ahead
+    from data.curation.embedder import ready_pictures
     from data.curation.encoders import image_encoder
-    from data.images import decode_image, pixel_hash
+    from data.shardwise import worker_pool
 
     encoder: Any = image_encoder(f"sscd:{sscd_file(folder)}", SIDE, BATCH)
+    work = partial(ready_pictures, encoder.prepare)  # decoded, resized, and all pixels hashed, as the step does
     distinct = jpegs(DISTINCT)
     files = (distinct * (PICTURES // DISTINCT))[:PICTURES]
-    threads = len(os.sched_getaffinity(0))
-
-    def ready(payload: bytes) -> tuple[np.ndarray, str]:
-        image = decode_image(payload)
-        return encoder.prepare(image), pixel_hash(image)  # as the embedding step does
-
+    processes = len(os.sched_getaffinity(0))
     clock = DeviceTime(encoder)
-    for batch in batches_ahead(ready, files, batch_size=BATCH, threads=threads):
-        encoder.encode(np.stack([pixels for pixels, _ in batch]))
-    wall, worked = clock.seconds()
+    with worker_pool(processes) as pool:
+        for batch in batches_ahead(work, files, batch_size=BATCH, pool=pool):
+            encoder.encode(np.stack([pixels for pixels, _ in batch]))
+        wall, worked = clock.seconds()
+        begin = time.perf_counter()
+        for _ in batches_ahead(work, files[: PICTURES // 4], batch_size=BATCH, pool=pool):
+            pass
+        decoding = PICTURES // 4 / (time.perf_counter() - begin)
     begin = time.perf_counter()
-    encoder.encode(np.stack([ready(payload)[0] for payload in distinct]))
+    encoder.encode(np.stack([pixels for pixels, _ in work(distinct)]))
     plain = DISTINCT / (time.perf_counter() - begin)
-    begin = time.perf_counter()
-    for _ in batches_ahead(ready, files[: PICTURES // 4], batch_size=BATCH, threads=threads):
-        pass
-    decoding = PICTURES // 4 / (time.perf_counter() - begin)
     rate = (PICTURES - WARM_UP * BATCH) / wall
     return {
         "pictures": PICTURES,
         "pixels": [640, 480],
-        "threads": threads,
+        "processes": processes,
         "images_per_second": rate,
         "network_alone_images_per_second": (PICTURES - WARM_UP * BATCH) / worked,
         "decoding_alone_images_per_second": decoding,

@@ -1,45 +1,61 @@
-"""Work done ahead by threads."""
+"""Work done ahead by threads or processes."""
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from data.curation.ahead import BATCHES_AHEAD, batches_ahead
+from data.shardwise import worker_pool
 
 
-@pytest.mark.parametrize(("items", "batch_size"), [(0, 4), (1, 4), (4, 4), (23, 4), (23, 1), (23, 100)])
-def test_every_result_comes_once_in_order(items, batch_size):
-    def slow_at_first(item):
-        time.sleep(0.01 if item % 5 == 0 else 0)
-        return -item
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(3) as threads:
+        yield threads
 
-    found = list(batches_ahead(slow_at_first, range(items), batch_size=batch_size, threads=3))
+
+def negative(items):
+    time.sleep(0.01 if items[0] % 5 == 0 else 0)
+    return [-item for item in items]
+
+
+@pytest.mark.parametrize(("items", "batch_size"), [(0, 4), (1, 4), (4, 4), (23, 4), (23, 1), (100, 40), (100, 200)])
+def test_every_result_comes_once_in_order(pool, items, batch_size):
+    found = list(batches_ahead(negative, range(items), batch_size=batch_size, pool=pool))
     assert [value for batch in found for value in batch] == [-item for item in range(items)]
     assert all(len(batch) == batch_size for batch in found[:-1])
 
 
-def test_no_more_than_the_batches_ahead_are_begun():
+def test_processes_do_the_same():
+    with worker_pool(2) as processes:
+        found = list(batches_ahead(sorted, list(range(100)), batch_size=40, pool=processes))
+    assert found == [list(range(40)), list(range(40, 80)), list(range(80, 100))]
+
+
+def test_no_more_than_the_batches_ahead_are_begun(pool):
     begun: list[int] = []
-    batches = batches_ahead(lambda item: begun.append(item) or item, range(1000), batch_size=10, threads=2)
+    batches = batches_ahead(lambda items: begun.extend(items) or list(items), range(1000), batch_size=10, pool=pool)
     next(batches)
     time.sleep(0.1)
     assert len(begun) <= 10 * (BATCHES_AHEAD + 1)
     batches.close()
 
 
-def test_an_error_comes_out_and_ends_the_work():
+def test_an_error_comes_out_and_ends_the_work(pool):
     done: list[int] = []
     lock = threading.Lock()
 
-    def work(item):
-        if item == 13:
+    def work(items):
+        if 13 in items:
             raise ValueError("the thirteenth")
         time.sleep(0.001)
         with lock:
-            done.append(item)
-        return item
+            done.extend(items)
+        return list(items)
 
     with pytest.raises(ValueError, match="the thirteenth"):
-        list(batches_ahead(work, range(10_000), batch_size=5, threads=2))
+        list(batches_ahead(work, range(10_000), batch_size=5, pool=pool))
+    time.sleep(0.05)
     assert len(done) < 100
