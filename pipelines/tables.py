@@ -7,6 +7,8 @@ from rich.table import Table
 
 from model.recipe import Recipe
 from pipelines.console import StepResult
+from pipelines.curation_hours import curation_hours
+from pipelines.scale_limits import Workload
 
 
 def show_steps(results: list[StepResult], console: Console) -> None:
@@ -37,6 +39,16 @@ def show_plan(recipe: Recipe, console: Console) -> None:
     for row, label in STAGE_ROWS.items():
         stages.add_row(label, *(str(getattr(stage, row)) for stage in found.stages.values()))
     console.print(stages)
+    show_curation(Workload().samples, console)
+
+
+def show_curation(samples: int, console: Console) -> None:
+    """Hours of one H100 that curating a pool of the paper's size takes, by measured rates."""
+    hours = curation_hours(samples)
+    table = _table(f"Curating {samples:,} samples on one H100", "task", "hours")
+    for task, value in {**hours.rows(), "total": hours.total}.items():
+        table.add_row("together" if task == "total" else task, f"{value:.2f}")
+    console.print(table)
 
 
 STAGE_ROWS = {
