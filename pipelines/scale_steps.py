@@ -20,7 +20,9 @@ class StepModel:
 
     passes: input step -> how often all its shards are read. manifests: input manifests, each read twice, by the door
     and by the step. recipes: reads of the recipe. heads, gets: further requests, and those for every source.
-    files: side files written. output: what its rows are, "" for no shards.
+    files: side files written.
+    tables: side tables, sharded as the first input; each is written and read back. output: what its rows are, "" for
+    no shards.
     rate: rows a CPU second in one thread, on tiny images (measured). decodes: looks at the pixels of every image.
     base: memory of the process before the first row, with its libraries and encoders (measured). memory: bytes that it
     keeps of every row (measured); shards and held-out samples come on top.
@@ -35,6 +37,7 @@ class StepModel:
     heads_per_source: int = 0
     gets_per_source: int = 0
     files: int = 1
+    tables: int = 0
     output: str = "samples"
     rate: float = 1.0
     decodes: bool = False
@@ -98,10 +101,31 @@ STEPS = (
         memory=20_453,
         compares_pairs=True,
     ),
-    # Measures, keeps, and reads once more for examples of what it dropped; looks for older measures first.
-    StepModel(name="filtering", passes={"gate": 3}, heads=1, files=3, rate=2_700, memory=866),
-    StepModel(name="selection", passes={"filtering": 2, "embedding": 1}, manifests=2, rate=5_200, memory=12_380),
-    StepModel(name="augmentation", passes={"selection": 1}, rate=3_300),
+    # Measures texts, then relevance by the vectors, then decides; two tables of measures; reads a few shards again for
+    # examples of what it dropped.
+    StepModel(
+        name="filtering",
+        passes={"gate": 3, "embedding": 1},
+        manifests=2,
+        tables=2,
+        heads=3,
+        gets=4,
+        files=4,
+        rate=2_700,
+        memory=866,
+    ),
+    # It and the next first read what the border before them found; then the border's page goes to the UI.
+    StepModel(
+        name="selection",
+        passes={"filtering": 2, "embedding": 1},
+        manifests=2,
+        heads=1,
+        gets=3,
+        files=3,
+        rate=5_200,
+        memory=12_380,
+    ),
+    StepModel(name="augmentation", passes={"selection": 1}, heads=1, gets=3, rate=3_300),
     # Its ledger for the UI reads the manifests of all steps so far, and the recipe again; the held-out samples once.
     StepModel(
         name="formatting",
@@ -135,11 +159,12 @@ def requests(
 ) -> Requests:
     """What one execution sends: `shards` of each input, `written` shards of `shard_bytes` bytes."""
     read = sum(times * shards[name] for name, times in step.passes.items())
+    beside = step.tables * shards[next(iter(step.passes))] if step.tables else 0
     parts = -(-shard_bytes // PART_BYTES) if shard_bytes > PART_BYTES else 0
     return Requests(
         # The door looks for a finished manifest, and so does the step.
-        head=2 + 2 * step.manifests + read + step.heads + step.heads_per_source * sources,
-        get=step.recipes + 2 * step.manifests + read + step.gets + step.gets_per_source * sources,
-        put=written * (parts or 1) + step.files + 1,
+        head=2 + 2 * step.manifests + read + beside + step.tables + step.heads + step.heads_per_source * sources,
+        get=step.recipes + 2 * step.manifests + read + beside + step.gets + step.gets_per_source * sources,
+        put=written * (parts or 1) + step.files + 1 + beside + step.tables,
         post=1 + (2 * written if parts else 0),  # the door removes the error of an earlier try
     )

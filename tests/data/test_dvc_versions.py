@@ -21,7 +21,9 @@ class Project:
     def __init__(self, folder, server, bucket):
         self.folder = folder / "repository"
         self.environment = {**os.environ, **server.environment(), "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
-        self.environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": ""}
+        # dvc.yaml says `python`: this one, whether or not its environment is activated.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        self.environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": "", "PATH": path}
         self.environment |= {
             f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }

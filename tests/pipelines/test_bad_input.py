@@ -141,7 +141,7 @@ def test_a_source_without_one_valid_row_stops_the_pipeline_after_its_report(proj
     project.write([row("held", split="heldout"), row("broken"), row("gone")])
     code, output = project.run()
     assert code == 2, output
-    assert "Error: enforcement: validation failed on 2 of 16 expectations:" in output
+    assert "Error: enforcement: validation failed on 2 of 15 expectations:" in output
     assert "every_source_has_rows" in output
     assert_short(output)
     folder = project.folder / "artifacts/run/validation"

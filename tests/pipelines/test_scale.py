@@ -209,6 +209,8 @@ def counted(tmp_path_factory):
         {"name": "chatterbot", "max_samples": 16, "max_heldout": 4},
     ]
     recipe["data"]["augmentation"] = {"rules": {}}
+    # K-means in one category: only then selection reads the vectors.
+    recipe["data"]["selection"] = {"categories": {"general_vqa": {"strategy": "kmeans", "clusters": 2, "quota": 20}}}
     with pytest.MonkeyPatch.context() as patch, serve(folder / "weed") as server:
         for name, value in server.environment().items():
             patch.setenv(name, value)

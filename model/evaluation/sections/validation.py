@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from data.reporting.html import Badge, KeyValues, Section, Table, Text
+from data.reporting.html import Badge, Details, KeyValues, Section, Table, Text
 from model.evaluation.run_folder import RunFolder
 
 
@@ -22,15 +22,17 @@ def validation_section(run: RunFolder) -> Section:
     )
 
 
-def _suite(report: dict[str, Any]) -> tuple[Text, Table]:
+def _suite(report: dict[str, Any]) -> tuple[Text, Table | Details]:
+    """A suite whose expectations all hold is one line that unfolds; one that fails lies open."""
     expectations = report["expectations"]
     passed = sum(entry["success"] for entry in expectations)
+    table, suite = _expectations(expectations), report["suite"]
     return (
         Text(
-            f"Suite {report['suite']} of Great Expectations {report['great_expectations_version']}: "
+            f"Suite {suite} of Great Expectations {report['great_expectations_version']}: "
             f"{passed} of {len(expectations)} expectations hold."
         ),
-        _expectations(expectations),
+        table if passed < len(expectations) else Details(summary=f"Expectations of suite {suite}", blocks=(table,)),
     )
 
 
