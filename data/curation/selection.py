@@ -16,20 +16,17 @@ import pyarrow.compute as pc
 from data.curation.quotas import SourceQuota, source_quotas
 from data.curation.row_views import Float32Rows
 from data.curation.selection_draw import STAGE_1, STAGE_1_5, STAGE_2, Choice, Rows, choose, needs_vectors
-from data.curation.selection_marks import marked, stage_lists
+from data.curation.selection_shards import write_marked
 from data.curation.vectors import Embeddings, read_embeddings
 from data.errors import AerieError
 from data.expectations.border import enforce_border
-from data.expectations.selected import Group, SelectedFacts, selected_border
+from data.expectations.selected import Group, selected_border
 from data.ledger import Tally
-from data.progress import Progress
 from data.recipe import DataRecipe, load_data_recipe
 from data.registry.cards import recipe_card
 from data.settings.selection import CategorySelection
 from data.storage import (
     Manifest,
-    Shard,
-    ShardWriter,
     attach,
     commit,
     committed,
@@ -38,7 +35,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,29 +161,6 @@ def _quotas(recipe: DataRecipe, auto: list[str], filtered: Manifest, rows: Popul
     return source_quotas(present, auto, recipe.data.selection)
 
 
-def _write(
-    filter_uri: str, filtered: Manifest, out_uri: str, rows_per_shard: int, marks: tuple[np.ndarray, ...]
-) -> tuple[tuple[Shard, ...], SelectedFacts]:
-    """The rows as shards with their marks (stage 1, stage 2, cluster), in stored order; and the border's facts."""
-    writer, facts = ShardWriter(out_uri, rows_per_shard=rows_per_shard), SelectedFacts()
-    progress, start = Progress("selection", filtered.rows), 0
-    for table in read_tables(filter_uri, filtered):
-        part = [mark[start : start + table.num_rows] for mark in marks]
-        writer.write_table(marked(table, *part))
-        names = table.select(["sample_id", "source", "category"])
-        facts.expect(names)
-        facts.see(names.append_column("stages", stage_lists(*part[:2])).append_column("cluster", _labels(part[2])))
-        progress.update(table.num_rows)
-        start += table.num_rows
-    progress.close()
-    return writer.close(), facts
-
-
-def _labels(cluster: np.ndarray) -> pa.Array:
-    """int32 [N], null without a cluster."""
-    return pa.array(cluster, mask=cluster < 0)
-
-
 def _limits(recipe: DataRecipe, quotas: dict[str, SourceQuota]) -> dict[Group, int]:
     """What stage 2 may take of each category and source at most, where the recipe sets a limit."""
     entries = recipe.data.selection.categories.items()
@@ -221,7 +195,6 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
         expectations=recipe.data.expectations.model_dump(),
         auto_labelled=auto,
         seed=recipe.seed,
-        rows_per_shard=recipe.data.rows_per_shard,
         inputs=lineage,
     )
     if (done := committed(out_uri, mark)) is not None:
@@ -233,7 +206,7 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
     stage_1, stage_2, cluster = np.zeros(count, bool), np.zeros(count, bool), np.full(count, -1, np.int32)
     for own, choice in choices.values():
         stage_1[own], stage_2[own], cluster[own] = choice.stage_1, choice.stage_2, choice.cluster
-    shards, facts = _write(filter_uri, filtered, out_uri, recipe.data.rows_per_shard, (stage_1, stage_2, cluster))
+    shards, facts = write_marked(filter_uri, filtered, out_uri, (stage_1, stage_2, cluster))
     report = json.dumps(selection_report(choices, quotas, rows, stage_2), indent=1).encode()
     return commit(
         out_uri,
