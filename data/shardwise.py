@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import AerieError
-from data.files import exists, join, read_bytes, write_bytes
+from data.files import join, write_bytes
 from data.storage import ROW_GROUP_ROWS, Manifest, Shard
 
 T = TypeVar("T")
@@ -91,20 +91,6 @@ def _begin(environment: dict[str, str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def shard_payload(folder: str, shard: Shard, step: str) -> bytes:
-    """A shard's bytes, checked; `AerieError` names a shard that is missing or changed."""
-    uri = join(folder, shard.path)
-    if not exists(uri):
-        raise AerieError(f"shard {uri} is missing; run step {step!r} again")
-    payload = read_bytes(uri)
-    if hashlib.sha256(payload).hexdigest() != shard.sha256:
-        raise AerieError(
-            f"shard {uri} is truncated or changed ({len(payload)} bytes, manifest says {shard.bytes}); "
-            f"run step {step!r} again"
-        )
-    return payload
 
 
 def shard_table(payload: bytes, columns: Sequence[str] | None = None) -> pa.Table:

@@ -174,19 +174,24 @@ def parquet_table(payload: bytes, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(payload), columns=columns, use_threads=False, pre_buffer=False)
 
 
+def shard_payload(folder: str, shard: Shard, step: str) -> bytes:
+    """A shard's bytes, checked; `AerieError` names a shard that is missing or changed."""
+    uri = join(folder, shard.path)
+    if not exists(uri):
+        raise AerieError(f"shard {uri} is missing; run step {step!r} again")
+    payload = read_bytes(uri)
+    if hashlib.sha256(payload).hexdigest() != shard.sha256:
+        raise AerieError(
+            f"shard {uri} is truncated or changed ({len(payload)} bytes, manifest says {shard.bytes}); "
+            f"run step {step!r} again"
+        )
+    return payload
+
+
 def read_tables(folder: str, manifest: Manifest, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The shards' tables in order; a missing, truncated or changed shard raises `AerieError` that names it."""
     for shard in manifest.shards:
-        uri = join(folder, shard.path)
-        if not exists(uri):
-            raise AerieError(f"shard {uri} is missing; run step {manifest.step!r} again")
-        payload = read_bytes(uri)
-        if hashlib.sha256(payload).hexdigest() != shard.sha256:
-            raise AerieError(
-                f"shard {uri} is truncated or changed ({len(payload)} bytes, manifest says {shard.bytes}); "
-                f"run step {manifest.step!r} again"
-            )
-        yield parquet_table(payload, columns)
+        yield parquet_table(shard_payload(folder, shard, manifest.step), columns)
 
 
 def read_samples(folder: str, manifest: Manifest | None = None) -> Iterator[Sample]:

@@ -14,8 +14,8 @@ from data.curation.turns import COLUMNS, flatten
 from data.expectations.measured import MeasuredFacts
 from data.ledger import Tally
 from data.settings.filtering import FilterSettings
-from data.shardwise import shard_payload, shard_table
-from data.storage import Manifest
+from data.shardwise import shard_table
+from data.storage import Manifest, shard_payload
 
 REASONS = frozenset(rule.reason for rule in RULES)
 SNIPPET_CHARS = 300

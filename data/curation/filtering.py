@@ -26,7 +26,7 @@ from data.ledger import Tally
 from data.progress import Progress
 from data.recipe import load_data_recipe
 from data.settings.filtering import FilterSettings
-from data.shardwise import WORKERS, map_shards, shard_bytes, shard_payload, shard_table, write_shard
+from data.shardwise import WORKERS, map_shards, shard_bytes, shard_table, write_shard
 from data.storage import (
     MANIFEST_NAME,
     Manifest,
@@ -36,6 +36,7 @@ from data.storage import (
     committed,
     fingerprint,
     read_manifest,
+    shard_payload,
 )
 
 VERSION = 3

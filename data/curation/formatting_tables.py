@@ -19,8 +19,8 @@ from data.curation.formatting_tasks import declared_tasks
 from data.errors import AerieError
 from data.schema import SAMPLE_SCHEMA
 from data.settings.formatting import FormattingSettings
-from data.shardwise import shard_bytes, shard_payload, shard_table, write_shard
-from data.storage import Shard
+from data.shardwise import shard_bytes, shard_table, write_shard
+from data.storage import Shard, shard_payload
 
 EXAMPLES = 3
 SNIPPET_CHARS = 300

@@ -13,8 +13,8 @@ from data.curation.rules_repetition import LONG_WORD, LOOP_FROM
 from data.curation.screens import Columns, screens
 from data.curation.turns import ASSISTANT, COLUMNS, SYSTEM, USER, Turns, flatten
 from data.files import join
-from data.shardwise import shard_payload, shard_table
-from data.storage import Manifest, Shard, committed
+from data.shardwise import shard_table
+from data.storage import Manifest, Shard, committed, shard_payload
 
 FOLDER = "measures"
 KEYS = ("sample_id", "source", "category")

@@ -17,8 +17,8 @@ from data.errors import AerieError
 from data.files import join
 from data.registry.rows import seeded_rank
 from data.settings.filtering import FilterSettings
-from data.shardwise import shard_payload, shard_table
-from data.storage import Manifest, Shard, committed, read_manifest
+from data.shardwise import shard_table
+from data.storage import Manifest, Shard, committed, read_manifest, shard_payload
 
 VERSION = 1
 FOLDER = "relevance"

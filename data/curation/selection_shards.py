@@ -10,8 +10,8 @@ import pyarrow as pa
 from data.curation.selection_marks import marked, stage_lists
 from data.expectations.selected import SelectedFacts
 from data.progress import Progress
-from data.shardwise import WORKERS, map_shards, shard_bytes, shard_payload, shard_table, write_shard
-from data.storage import Manifest, Shard
+from data.shardwise import WORKERS, map_shards, shard_bytes, shard_table, write_shard
+from data.storage import Manifest, Shard, shard_payload
 
 FEW_ROWS = 20_000  # are done before worker processes have started
 

@@ -15,8 +15,8 @@ from data.curation.rules import READING
 from data.files import join
 from data.images import ImageProblemError, decode_image
 from data.schema import Sample, table_to_samples
-from data.shardwise import shard_payload, shard_table
-from data.storage import Manifest, Shard, committed
+from data.shardwise import shard_table
+from data.storage import Manifest, Shard, committed, shard_payload
 
 VERSION = 1
 FOLDER = "strokes"

@@ -12,8 +12,8 @@ import pytest
 
 from data.errors import AerieError
 from data.schema import make_sample
-from data.shardwise import map_shards, shard_payload, shard_table
-from data.storage import Manifest, write_samples
+from data.shardwise import map_shards, shard_table
+from data.storage import Manifest, shard_payload, write_samples
 
 SAMPLES = [
     make_sample(source=f"s{n % 3}", category="science", images=(), conversations=(), meta={"n": n}) for n in range(40)
