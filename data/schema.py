@@ -30,7 +30,13 @@ SAMPLE_SCHEMA = pa.schema(
             "images",
             pa.list_(
                 pa.struct(
-                    [("bytes", pa.binary()), ("path", pa.string()), ("width", pa.int32()), ("height", pa.int32())]
+                    [
+                        ("bytes", pa.binary()),
+                        ("path", pa.string()),
+                        ("width", pa.int32()),
+                        ("height", pa.int32()),
+                        ("pixels", pa.string()),
+                    ]
                 )
             ),
         ),
@@ -44,13 +50,15 @@ SAMPLE_SCHEMA = pa.schema(
 class ImageRef:
     """One image, readable as a Hugging Face image column.
 
-    `bytes` is the encoded file (PNG, JPEG); `path` is its name in the source; sizes are pixels.
+    `bytes` is the encoded file (PNG, JPEG); `path` is its name in the source; sizes are pixels. `pixels` is the hash
+    of the decoded picture (`data.images.pixel_hash`), which the validation step sets: None means not decoded yet.
     """
 
     bytes: bytes | None
     path: str | None
     width: int
     height: int
+    pixels: str | None = None
 
     def content_hash(self) -> str:
         """SHA-256 of the encoded bytes (of the path when the bytes stay outside)."""
@@ -86,7 +94,7 @@ class Sample:
             "sample_id": self.sample_id,
             "source": self.source,
             "category": self.category,
-            "images": [{"bytes": i.bytes, "path": i.path, "width": i.width, "height": i.height} for i in self.images],
+            "images": [{name: getattr(image, name) for name in ImageRef.__slots__} for image in self.images],
             "conversations": [{"role": t.role, "content": t.content} for t in self.conversations],
             "meta": json.dumps(self.meta, sort_keys=True, ensure_ascii=False),
         }

@@ -4,8 +4,8 @@ Pictures are decoded while the network is busy: a GPU encodes some thousands a s
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
@@ -16,9 +16,14 @@ PIECE = 16  # items in one errand: with a single one, a process would spend its 
 
 
 def batches_ahead(
-    work: Callable[[Sequence[Item]], list[Done]], items: Sequence[Item], *, batch_size: int, pool: Executor
+    work: Callable[[Sequence[Item]], list[Done]],
+    items: Sequence[Item],
+    *,
+    batch_size: int,
+    pool: Executor,
+    piece: int = PIECE,
 ) -> Iterator[list[Done]]:
-    """`work` of all items, `batch_size` results at a time, in order; `work` gets a few items and gives as many results.
+    """`work` of all items, `batch_size` results at a time, in order; it gets `piece` items and gives as many results.
 
     At most `BATCHES_AHEAD` batches are done or in work beyond the one that the caller has. An error of `work` is
     raised here, and nothing new is begun.
@@ -27,7 +32,7 @@ def batches_ahead(
     try:
         for start in range(0, len(items), batch_size):
             batch = items[start : start + batch_size]
-            flying.append([pool.submit(work, batch[at : at + PIECE]) for at in range(0, len(batch), PIECE)])
+            flying.append([pool.submit(work, batch[at : at + piece]) for at in range(0, len(batch), piece)])
             if len(flying) > BATCHES_AHEAD:
                 yield list(chain.from_iterable(future.result() for future in flying.popleft()))
         while flying:
@@ -35,3 +40,24 @@ def batches_ahead(
     finally:
         for future in chain.from_iterable(flying):
             future.cancel()
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each fetched by a thread while the caller has the one before it."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(lambda: next(source, None))
+        while (item := coming.result()) is not None:
+            coming = thread.submit(lambda: next(source, None))
+            yield item
+
+
+def started_ahead(begun: Iterable[Callable[[], Done]]) -> Iterator[Done]:
+    """What each call gives, made only after the next one was begun: a device never waits for its results' reader."""
+    waiting: Callable[[], Done] | None = None
+    for result in begun:
+        if waiting is not None:
+            yield waiting()
+        waiting = result
+    if waiting is not None:
+        yield waiting()

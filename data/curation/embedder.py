@@ -1,29 +1,36 @@
 """Samples to vectors: each distinct picture and each distinct question is encoded once."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
-from PIL import Image
 
-from data.curation.ahead import batches_ahead
-from data.curation.cores import usable_cores
+from data.curation.ahead import started_ahead
+from data.curation.decoding import CoreDecoder, EncodedPicture, GpuDecoder, Ready, ReadyPicture, stacked
 from data.curation.encoder_parts import normalised
 from data.curation.encoders import ImageEncoder, TextEncoder
 from data.curation.vectors import Embeddings
 from data.errors import AerieError
 from data.files import read_bytes
-from data.images import ImageProblemError, decode_image, pixel_hash
 from data.schema import ImageRef, Sample, first_question
-from data.shardwise import worker_pool
 
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
 Value = TypeVar("Value")
-Ready = tuple[np.ndarray, str] | str  # (pixels for the network, hash of all pixels), or what is wrong with the file
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples, and the hashes of each one's image files: they take as long as half of the network's work."""
+
+    samples: Sequence[Sample]
+    files: list[list[str]]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> "Chunk":
+        """Hash every file."""
+        return cls(samples, [[image.content_hash() for image in sample.images] for sample in samples])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +67,17 @@ class Embedder:
         self._text_cache: Cache[np.ndarray] = Cache(lambda keys: list(texts.embed_texts(keys)))
         self._picture_cache: Cache[Picture] = Cache(self._encode)
         self._files: dict[str, tuple[ImageRef, str]] = {}
-        self._decoders, self.on_gpu = decoders(images), images.on_gpu
+        self._decoder = (GpuDecoder if images.on_gpu else CoreDecoder)(images.prepare)
+        self.on_gpu = images.on_gpu
         self.widths = (images.width, texts.width)
 
     def close(self) -> None:
         """End the threads or processes that decode."""
-        self._decoders.shutdown()
+        self._decoder.close()
 
-    def __call__(self, samples: Sequence[Sample]) -> Embeddings:
+    def __call__(self, chunk: Chunk) -> Embeddings:
         """One chunk of samples; memory is bounded by the chunk and the caches."""
-        hashes = [[image.content_hash() for image in sample.images] for sample in samples]
+        samples, hashes = chunk.samples, chunk.files
         self._files = {
             key: (image, sample.sample_id)
             for sample, keys in zip(samples, hashes, strict=True)
@@ -94,41 +102,24 @@ class Embedder:
         return np.mean([picture.vector for picture in pictures], axis=0)
 
     def _encode(self, keys: list[str]) -> list[Picture]:
-        work = partial(ready_pictures, self._images.prepare)
         images = [self._files[key][0] for key in keys]
-        payloads = [image.bytes if image.bytes is not None else read_bytes(image.path or "") for image in images]
-        found: list[Picture] = []
-        for batch in batches_ahead(work, payloads, batch_size=self._images.batch_size, pool=self._decoders):
-            pictures = [self._usable(key, ready) for key, ready in zip(keys[len(found) :], batch, strict=False)]
-            vectors = self._images.encode(np.stack([pixels for pixels, _ in pictures]))
-            found += [Picture(digest, vector) for (_, digest), vector in zip(pictures, vectors, strict=True)]
-        return found
+        files = [
+            EncodedPicture(image.bytes if image.bytes is not None else read_bytes(image.path or ""), image.pixels)
+            for image in images
+        ]
+        ready: list[ReadyPicture] = []
 
-    def _usable(self, key: str, ready: Ready) -> tuple[np.ndarray, str]:
+        def begun() -> Iterator[Callable[[], np.ndarray]]:
+            for batch in self._decoder.batches(files, self._images.batch_size):
+                usable = [self._usable(key, one) for key, one in zip(keys[len(ready) :], batch, strict=False)]
+                ready.extend(usable)
+                yield self._images.begin(stacked([picture.network for picture in usable]))
+
+        vectors = np.concatenate(list(started_ahead(begun())))
+        return [Picture(picture.pixels, vector) for picture, vector in zip(ready, vectors, strict=True)]
+
+    def _usable(self, key: str, ready: Ready) -> ReadyPicture:
         if isinstance(ready, str):
             image, sample_id = self._files[key]
             raise AerieError(f"image {image.path} of sample {sample_id} is unusable ({ready}); validate it")
         return ready
-
-
-def ready_pictures(prepare: Callable[[Image.Image | np.ndarray], np.ndarray], payloads: Sequence[bytes]) -> list[Ready]:
-    """What the network sees of each picture, and the hash of all its pixels; or what is wrong with it."""
-    found: list[Ready] = []
-    for payload in payloads:
-        try:
-            image = decode_image(payload)
-        except ImageProblemError as problem:
-            found.append(str(problem))
-        else:
-            found.append((prepare(image), pixel_hash(image)))
-    return found
-
-
-def decoders(encoder: ImageEncoder) -> Executor:
-    """Who decodes: threads while the network is on the same cores, processes when it is on a GPU.
-
-    Threads share one Python lock: on 16 cores they decode 830 pictures a second (640 x 480), processes 2,700.
-    """
-    if encoder.on_gpu:
-        return worker_pool(usable_cores())
-    return ThreadPoolExecutor(usable_cores())

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from data.curation.embedder import Embedder
+from data.curation.ahead import one_ahead
+from data.curation.embedder import Chunk, Embedder
 from data.curation.embedding_benchmarks import FOLDER, BenchmarkSet, benchmark_sets
 from data.curation.encoders import EncoderFiles, encoder_files, image_encoder, text_encoder
 from data.curation.vectors import embedding_schema, embedding_table
@@ -27,7 +28,7 @@ from data.storage import (
     read_samples,
 )
 
-VERSION = 2
+VERSION = 3
 # Batches change the speed only; where weights lie doesn't matter, for their hash is in the fingerprint.
 NOT_THE_VECTORS = {"batch_size", "image_encoder", "text_encoder"}
 CHUNK_ROWS = 512  # samples whose pictures are in memory at once
@@ -48,9 +49,10 @@ class EmbeddingWriter:
         progress = Progress(name, rows)
         rows_per_shard = BENCHMARK_ROWS_PER_SHARD if name == FOLDER else self._rows_per_shard
         writer = ShardWriter(folder, embedding_schema(*self._embed.widths, self._dtype), rows_per_shard)
-        for chunk in chunks(iter(samples), GPU_CHUNK_ROWS if self._embed.on_gpu else CHUNK_ROWS):
+        rows_at_once = GPU_CHUNK_ROWS if self._embed.on_gpu else CHUNK_ROWS
+        for chunk in one_ahead(Chunk.of(part) for part in chunks(iter(samples), rows_at_once)):
             writer.write_table(embedding_table(self._embed(chunk), self._dtype))
-            progress.update(len(chunk))
+            progress.update(len(chunk.samples))
         progress.close()
         return writer.close()
 

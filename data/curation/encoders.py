@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from data.curation.encoder_weights import package_file, package_identity, weights_file, weights_folder
-from data.curation.picture_encoders import SSCD_FILE, EfficientNetLite0, sscd
+from data.curation.picture_encoders import SSCD_FILE, EfficientNetLite0, Preparation, sscd
 from data.curation.sentence_encoders import FOLDER, SentenceEncoder, counted_files
 from data.curation.timm_encoders import CHECKPOINT, published_identity, timm_encoder
 
@@ -41,12 +41,15 @@ class ImageEncoder(Protocol):
         ...
 
     @property
-    def prepare(self) -> Callable[[Image.Image | np.ndarray], np.ndarray]:
+    def prepare(self) -> Preparation:
         """Makes uint8 [size, size, 3] of a picture."""
         ...
 
-    def encode(self, pixels: Any) -> np.ndarray:
-        """float32 [B, D] with rows of length 1, of prepared pictures uint8 [B, size, size, 3] (numpy or torch)."""
+    def begin(self, pixels: Any) -> Callable[[], np.ndarray]:
+        """Start on prepared pictures uint8 [B, size, size, 3] (numpy or torch).
+
+        What is returned waits for the vectors when it is called: float32 [B, D] with rows of length 1.
+        """
         ...
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Networks that turn pictures into unit vectors: packaged EfficientNet-Lite0, SSCD's TorchScript files, timm's models.
 
-Two halves, so that other processes can prepare what one device encodes: `prepare` makes pixels, `encode` vectors.
+Two halves, so that other processes can prepare what one device encodes: `prepare` makes pixels, `begin` vectors.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -28,12 +28,24 @@ class Preparation:
     """What a picture becomes: RGB, `size` x `size` pixels. Nothing is cut away, so that all of it is compared."""
 
     size: int
-    resample: Image.Resampling = Image.Resampling.BILINEAR
+    mode: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __call__(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """uint8 [size, size, 3]; an array is uint8 [height, width, 3]."""
-        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        return np.asarray(picture.convert("RGB").resize((self.size, self.size), self.resample))
+        """uint8 [size, size, 3]; an array is uint8 [height, width, 3].
+
+        Torch's filter for bytes is Pillow's, within one of 255, and takes a quarter of its time.
+        """
+        from torch import from_numpy
+
+        pixels = np.array(image if isinstance(image, np.ndarray) else image.convert("RGB"))  # torch wants its own copy
+        return self.of_planes(from_numpy(pixels).permute(2, 0, 1))
+
+    def of_planes(self, planes: "torch.Tensor") -> np.ndarray:
+        """The same of a tensor uint8 [3, height, width], stored pixel by pixel."""
+        from torch.nn.functional import interpolate
+
+        resized = interpolate(planes[None], size=(self.size, self.size), mode=self.mode, antialias=True)
+        return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
 class PictureNetwork:
@@ -64,27 +76,32 @@ class PictureNetwork:
         """Whether the network leaves the processor's cores to others."""
         return bool(self._device.type == "cuda")
 
-    def encode(self, pixels: "np.ndarray | torch.Tensor") -> np.ndarray:
-        """float32 [B, D] of length 1 from uint8 [B, size, size, 3], on whatever device they lie."""
-        found = self.features(pixels).float().cpu().numpy()
-        if not np.isfinite(found).all() and self._left_half():
+    def begin(self, pixels: "np.ndarray | torch.Tensor") -> Callable[[], np.ndarray]:
+        """Start on uint8 [B, size, size, 3], on whatever device they lie; the result's call gives float32 [B, D]."""
+        features = self.features(pixels)
+        return lambda: self._vectors(pixels, features)
+
+    def _vectors(self, pixels: "np.ndarray | torch.Tensor", features: "torch.Tensor") -> np.ndarray:
+        """float32 [B, D] of length 1; waits for the device."""
+        import torch
+
+        found = features.float().cpu().numpy()
+        if features.dtype == torch.float16 and not np.isfinite(found).all():
+            self._leave_half()
             found = self.features(pixels).float().cpu().numpy()
         return normalised(finite(found, self._where))
 
-    def _left_half(self) -> bool:
-        """Leave half precision for good, if the network is in it: powers, as in SSCD's pooling, may exceed it."""
+    def _leave_half(self) -> None:
+        """Leave half precision for good: powers, as in SSCD's pooling, may exceed it."""
         import torch
 
-        if self._dtype != torch.float16:
-            return False
         self._dtype, self._network = torch.float32, self._network.float()
-        return True
 
     def embed_images(self, images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:
         """float32 [N, D] of length 1."""
         starts = range(0, len(images), self.batch_size)
         blocks = [np.stack([self.prepare(image) for image in images[at : at + self.batch_size]]) for at in starts]
-        return np.concatenate([self.encode(block) for block in blocks]) if blocks else np.zeros((0, self.width), "f4")
+        return np.concatenate([self.begin(block)() for block in blocks]) if blocks else np.zeros((0, self.width), "f4")
 
     def features(self, pixels: "np.ndarray | torch.Tensor") -> "torch.Tensor":
         """[B, D] on the device, as the network gives them."""

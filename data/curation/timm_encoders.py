@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from data.curation.picture_encoders import PictureNetwork, Preparation
 from data.errors import AerieError
 
@@ -32,8 +30,8 @@ def timm_encoder(model: str, checkpoint: Path | None, image_size: int | None, ba
     if checkpoint is not None:
         _load(network, model, checkpoint)
     config = timm.data.resolve_data_config({}, model=network)
-    resample = Image.Resampling[config["interpolation"].upper()]
-    prepare = Preparation(size=image_size or config["input_size"][-1], resample=resample)
+    mode: Any = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"  # what nearly all models have
+    prepare = Preparation(size=image_size or config["input_size"][-1], mode=mode)
     return PictureNetwork(network, prepare, batch_size, mean=config["mean"], std=config["std"], where=f"timm's {model}")
 
 

@@ -1,6 +1,6 @@
 """Checks of one sample: structure first, then every image decoded. The first problem names the reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.errors import AerieError
 from data.files import read_bytes
@@ -67,6 +67,12 @@ def image_hashes(sample: Sample) -> tuple[str, ...] | Problem:
             return Problem(reason="wrong_image_size", detail=detail)
         hashes.append(pixel_hash(decoded))
     return tuple(hashes)
+
+
+def with_hashes(sample: Sample, hashes: tuple[str, ...]) -> Sample:
+    """The sample with the pixel hash of each image, so that no later step decodes a picture to know it again."""
+    images = tuple(replace(image, pixels=pixels) for image, pixels in zip(sample.images, hashes, strict=True))
+    return replace(sample, images=images)
 
 
 def _payload(image: ImageRef) -> bytes:

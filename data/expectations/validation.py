@@ -11,7 +11,7 @@ import pyarrow as pa
 from data.errors import AerieError
 from data.expectations.border import refuse_failures, run_border
 from data.expectations.canonical import SUITE, CanonicalFacts, canonical_expectations, sample_facts
-from data.expectations.checks import Problem, image_hashes, structure_problem
+from data.expectations.checks import Problem, image_hashes, structure_problem, with_hashes
 from data.expectations.leakage import LeakCheck
 from data.ledger import Tally
 from data.progress import Progress
@@ -32,7 +32,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 2
+VERSION = 3
 BATCH_ROWS = 256
 
 
@@ -148,7 +148,7 @@ def _hold_out(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) 
             if isinstance(hashes, Problem):
                 inspection.refuse(sample, "heldout", hashes)
             else:
-                inspection.heldout.append(sample)
+                inspection.heldout.append(with_hashes(sample, hashes))
                 inspection.leaks.hold_out(sample, hashes)
     inspection.seen.clear()  # an id in both splits is a leak, not a duplicate
 
@@ -167,7 +167,7 @@ def _valid_training_batches(inspection: Inspection, sources: dict[str, tuple[str
                         inspection.refuse(sample, "train", outcome)
                     else:
                         inspection.tally.keep(name)
-                        kept.append(sample)
+                        kept.append(with_hashes(sample, outcome))
                 inspection.facts.see([sample_facts(sample) for sample in kept])
                 yield kept
     progress.close()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data.curation.ahead import BATCHES_AHEAD, batches_ahead
+from data.curation.ahead import BATCHES_AHEAD, batches_ahead, one_ahead, started_ahead
 from data.shardwise import worker_pool
 
 
@@ -59,3 +59,41 @@ def test_an_error_comes_out_and_ends_the_work(pool):
         list(batches_ahead(work, range(10_000), batch_size=5, pool=pool))
     time.sleep(0.05)
     assert len(done) < 100
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_one_ahead_gives_the_same_items_and_fetches_no_more_than_the_next(count):
+    fetched: list[int] = []
+    source = (fetched.append(number) or number for number in range(count))
+    seen = []
+    for number in one_ahead(source):
+        time.sleep(0.01)
+        assert len(fetched) <= number + 2
+        seen.append(number)
+    assert seen == list(range(count))
+
+
+def test_one_ahead_raises_the_sources_error_after_what_came_before_it():
+    def source():
+        yield 1
+        raise ValueError("the second")
+
+    coming = one_ahead(source())
+    assert next(coming) == 1
+    with pytest.raises(ValueError, match="the second"):
+        next(coming)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_each_result_is_read_after_the_next_was_started(count):
+    events: list[str] = []
+
+    def begun():
+        for number in range(count):
+            events.append(f"start {number}")
+            yield lambda number=number: events.append(f"read {number}") or number
+
+    assert list(started_ahead(begun())) == list(range(count))
+    order = [event for number in range(count) for event in (f"start {number}", f"read {number - 1}")][:1]
+    order += [event for number in range(1, count) for event in (f"start {number}", f"read {number - 1}")]
+    assert events == order + [f"read {count - 1}"] * (count > 0)

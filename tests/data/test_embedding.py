@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from data.curation.embedder import Cache, Embedder
+from data.curation.embedder import Cache, Chunk, Embedder
 from data.curation.embedding import chunks, embed_samples
 from data.curation.encoder_parts import normalised
 from data.curation.encoders import image_encoder, text_encoder
@@ -96,14 +96,14 @@ def test_the_layout_of_shards_changes_nothing(step, layout, rows_per_shard):
 
 def test_each_distinct_input_is_encoded_once_across_chunks(encoders, monkeypatch):
     images, texts = encoders
-    see, read, seen, asked = images.encode, texts.embed_texts, [], []
-    monkeypatch.setattr(images, "encode", lambda pixels: seen.extend(row.tobytes() for row in pixels) or see(pixels))
+    see, read, seen, asked = images.begin, texts.embed_texts, [], []
+    monkeypatch.setattr(images, "begin", lambda pixels: seen.extend(row.tobytes() for row in pixels) or see(pixels))
     monkeypatch.setattr(texts, "embed_texts", lambda items: asked.extend(items) or read(items))
     embed = Embedder(images, texts)
-    parts = [embed(chunk) for chunk in chunks(iter(SAMPLES * 2), 3)]
+    parts = [embed(Chunk.of(chunk)) for chunk in chunks(iter(SAMPLES * 2), 3)]
     assert sorted(asked) == ["how many squares?", "what colour is it?", "who are you?"]
     assert sorted(seen) == sorted(images.prepare(picture(seed)).tobytes() for seed in (1, 1, 2, 3))  # PNG and BMP
-    assert np.allclose(np.concatenate([part.images for part in parts])[5:], embed(SAMPLES).images, atol=1e-4)
+    assert np.allclose(np.concatenate([part.images for part in parts])[5:], embed(Chunk.of(SAMPLES)).images, atol=1e-4)
 
 
 def test_a_full_cache_forgets_and_still_answers(monkeypatch):

@@ -102,8 +102,8 @@ def test_the_halves_make_the_whole_and_preparing_can_move_to_another_process(ima
     pixels = np.stack([prepare(picture) for picture in chosen])
     assert (pixels.shape, pixels.dtype) == ((3, 64, 64, 3), np.uint8)
     whole = images.embed_images(chosen)
-    assert np.array_equal(images.encode(pixels), whole)
-    assert np.array_equal(images.encode(torch.from_numpy(pixels)), whole)
+    assert np.array_equal(images.begin(pixels)(), whole)
+    assert np.array_equal(images.begin(torch.from_numpy(pixels))(), whole)
     phrases = ["a dog", "Which of the two bars is taller?"]
     assert np.allclose(texts.encode(texts.tokenize(phrases)), texts.embed_texts(phrases), atol=1e-6)
 

@@ -13,10 +13,10 @@ from data.expectations.checks import image_hashes, structure_problem
 from data.expectations.docs import offline
 from data.expectations.suites import run_suite, summary
 from data.expectations.validation import enforce_validation, validate_samples
-from data.images import encode_png
+from data.images import decode_image, encode_png, pixel_hash
 from data.registry.sourcing import source_samples
-from data.schema import ImageRef, Turn, make_sample
-from data.storage import read_attachment, read_samples
+from data.schema import ImageRef, Turn, make_sample, table_to_samples
+from data.storage import parquet_table, read_attachment, read_samples
 
 
 def png(shade, **options):
@@ -63,6 +63,17 @@ def test_image_problems():
         (ImageRef(bytes=None, path=None, width=1, height=1), "missing_file"),
     ):
         assert image_hashes(dataclasses.replace(good, images=(image,))).reason == reason
+
+
+def test_kept_samples_carry_the_hash_of_their_pixels(project):
+    recipe, sources, out = project(
+        ("train", png(1), "<image>\nq", "a", "train"), ("held", png(2, compress_level=0), "<image>\nq", "b", "heldout")
+    )
+    manifest = validate_samples(recipe, "", sources, out)
+    kept = [*read_samples(out, manifest), *table_to_samples(parquet_table(read_attachment(out, manifest, "heldout")))]
+    assert [image.pixels for found in kept for image in found.images] == [
+        pixel_hash(decode_image(png(seed))) for seed in (1, 2)
+    ]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ def test_the_gate_compares_each_pair_of_a_category_once():
 
 def test_embedding_grows_with_the_samples_and_the_gate_with_their_square():
     one, ten = hours.curation_hours(1_000_000), hours.curation_hours(10_000_000)
-    assert ten.images == pytest.approx(10 * one.images)
+    assert ten.embedding == pytest.approx(10 * one.embedding)
     assert ten.gate == pytest.approx(100 * one.gate)
 
 
