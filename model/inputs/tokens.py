@@ -102,6 +102,10 @@ class ChatTokenizer:
         payload = read_attachment(tokenizer_uri, read_manifest(tokenizer_uri), "tokenizer")
         return cls(parse_tokenizer(payload, f"the tokenizer in {tokenizer_uri}"))
 
+    def to_json(self) -> str:
+        """The tokenizer with all its tokens as the text of a tokenizer.json."""
+        return str(self._full.to_str(pretty=True))
+
     def token_id(self, token: str) -> int:
         """The id of one token by its text."""
         found = self._full.token_to_id(token)
