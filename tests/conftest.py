@@ -64,7 +64,7 @@ def colour_checkpoint():
 
     from data.images import encode_png, image_ref
     from data.schema import Turn, make_sample
-    from model.chat_files import OpenedCheckpoint
+    from model.checkpoint import Checkpoint
     from model.config import ModelSettings
     from model.inputs.encode import encode_sample
     from model.inputs.merge import merge
@@ -105,7 +105,7 @@ def colour_checkpoint():
         loss.backward()
         optimizer.step()
     assert loss < 0.1
-    return OpenedCheckpoint(network.eval(), tokenizer)
+    return Checkpoint(network.eval(), tokenizer)
 
 
 @pytest.fixture(scope="session")

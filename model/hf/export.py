@@ -2,31 +2,18 @@
 
 import tempfile
 from pathlib import Path
-from typing import Protocol
 
 from transformers import GenerationConfig
 
 from data.files import is_s3, join, write_bytes
+from model.checkpoint import Checkpoint
 from model.hf import AerieForConditionalGeneration, AerieProcessor
-from model.inputs.tokens import END_OF_TEXT, ChatTokenizer
-from model.vlm import VisionLanguageModel
+from model.inputs.tokens import END_OF_TEXT
 
 MAX_SHARD_SIZE = "5GB"
 
 
-class NetworkAndTokenizer(Protocol):
-    """What an export needs of a checkpoint."""
-
-    @property
-    def model(self) -> VisionLanguageModel:
-        """The network."""
-
-    @property
-    def tokenizer(self) -> ChatTokenizer:
-        """The tokenizer that it was trained with."""
-
-
-def save_hf(checkpoint: NetworkAndTokenizer, folder: str, max_shard_size: str = MAX_SHARD_SIZE) -> list[str]:
+def save_hf(checkpoint: Checkpoint, folder: str, max_shard_size: str = MAX_SHARD_SIZE) -> list[str]:
     """Write what the Auto classes of `model.hf` load, into a local folder or s3:// prefix; returns the files' names.
 
     The weights keep their precision; a tied output head is stored once. A network above `max_shard_size` is written as

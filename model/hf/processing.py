@@ -11,7 +11,8 @@ from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 from data.errors import AerieError
 from data.schema import Turn
 from model.config import ModelSettings
-from model.hf.messages import Conversation, ImageSource, Message, read_image, read_messages
+from model.hf.messages import Conversation, Message, read_messages
+from model.images import ImageSource, read_image
 from model.inputs.batch import EncodedSample
 from model.inputs.conversation import encode_conversation, with_placeholders
 from model.inputs.tokens import CHAT_TOKENS, END_OF_TEXT, IMAGE_CONTEXT, IMAGE_END, IMAGE_START, TURN_END, ChatTokenizer

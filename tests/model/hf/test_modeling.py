@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 from data.errors import AerieError
 from model.evaluation.decoding import greedy_decode
 from model.hf import AerieConfig, AerieForConditionalGeneration
-from model.hf.messages import read_image
+from model.images import read_image
 from model.inputs.encode import encode_prompt
 from model.inputs.merge import merge
 from model.vlm import PackTensors, build_model
