@@ -63,7 +63,7 @@ def test_what_cannot_be_asked_is_explained(colour_checkpoint, colour_pictures):
     with pytest.raises(AerieError, match=r"may have 256, but the network knows 512 positions; ask for fewer"):
         chat.ask("long " * 300)
     assert chat.turns == [], "a refused question leaves no trace"
-    with pytest.raises(AerieError, match="file not found: nowhere.png"):
+    with pytest.raises(AerieError, match=r"file not found: nowhere\.png"):
         Chat(colour_checkpoint, ["nowhere.png"])
 
 

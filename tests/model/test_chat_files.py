@@ -51,7 +51,7 @@ def test_a_run_and_its_stage_without_tokenizer(colour_checkpoint, tmp_path, monk
     assert_same(open_checkpoint("."), colour_checkpoint)
     (tmp_path / "run/stage_2").mkdir()
     (tmp_path / "run/stage_2/config.json").write_text("{}")
-    with pytest.raises(AerieError, match="stage_2/config.json describes a network of type ''"):
+    with pytest.raises(AerieError, match=r"stage_2/config\.json describes a network of type ''"):
         open_checkpoint(str(tmp_path / "run"))
 
 
@@ -67,7 +67,7 @@ def test_the_named_tokenizer_is_taken(colour_checkpoint, tmp_path):
     with pytest.raises(AerieError, match=r"file not found: .*nowhere/tokenizer\.json"):
         open_checkpoint(folder, str(tmp_path / "nowhere"))
     file.write_text(ChatTokenizer(train_bpe(["another text"], 300)).to_json())
-    with pytest.raises(AerieError, match="name the tokenizer that it was trained with"):
+    with pytest.raises(AerieError, match="name the tokenizer"):
         open_checkpoint(folder, str(file))
 
 
@@ -79,7 +79,7 @@ def test_folders_that_hold_no_network_of_ours(colour_checkpoint, tmp_path):
     with pytest.raises(AerieError, match=r"is no checkpoint: no config\.json there .* no recipe\.yaml"):
         open_checkpoint(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "eagle_chat"}))
-    with pytest.raises(AerieError, match="type 'eagle_chat', not one of ours; .* read by aerie import"):
+    with pytest.raises(AerieError, match=r"type 'eagle_chat', not one of ours; .* read by aerie import"):
         open_checkpoint(str(tmp_path))
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(AerieError, match=r"config\.json is not a JSON object"):
