@@ -50,21 +50,26 @@ def packed_attention(
         )
         return output.unsqueeze(0), None
     rows = len(cu_seqlens) - 1
-    return _attention_by_rows(query, key, value, sequence, positions, rows, max_seqlen, scaling), None
+    return attention_by_rows(query, key, value, sequence, positions, rows, max_seqlen, scaling), None
 
 
 def takes_flash(query: torch.Tensor) -> bool:
-    """Whether flash attention can run: half precision, a head size of its own, on Ampere or newer."""
+    """Whether flash attention can run: half precision, a head size that its kernels have, Ampere or newer."""
     return (
         query.is_cuda
         and query.dtype in FLASH_TYPES
         and query.shape[-1] % 8 == 0
         and query.shape[-1] <= 256
-        and torch.cuda.get_device_capability(query.device)[0] >= 8
+        and _ampere_or_newer(query.device)
     )
 
 
-def _attention_by_rows(
+@torch.compiler.assume_constant_result
+def _ampere_or_newer(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def attention_by_rows(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from model.attention import packed_attention, takes_flash
@@ -106,6 +107,30 @@ def test_the_cost_is_that_of_the_samples_not_of_the_pack():
 
 def test_a_cpu_takes_the_exact_way():
     assert not takes_flash(torch.zeros(1, HEADS, 3, WIDTH, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 64), (torch.float16, 128)])
+def test_the_gpu_way_calls_the_kernel_with_arguments_that_it_takes(monkeypatch, dtype, width):
+    """Shapes only, on a pretended GPU; tests/benchmarks/bench_attention.py measures on a real one."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    with FakeTensorMode(), torch.no_grad():
+        query, key, value = (
+            torch.empty(1, 50, heads, width, dtype=dtype, device="cuda").transpose(1, 2) for heads in (14, 2, 2)
+        )
+        borders = {name: torch.empty(50, dtype=torch.int64, device="cuda") for name in ("sequence", "positions")}
+        borders["cu_seqlens"] = torch.empty(4, dtype=torch.int32, device="cuda")
+        output, _ = packed_attention(nn.Identity(), query, key, value, None, max_seqlen=30, scaling=0.1, **borders)
+        assert takes_flash(query)
+        assert (output.shape, output.dtype, output.device.type) == ((1, 50, 14, width), dtype, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "width", "capability"), [(torch.float32, 64, 9), (torch.bfloat16, 12, 9), (torch.bfloat16, 64, 7)]
+)
+def test_what_the_kernel_cannot_do_goes_the_exact_way(monkeypatch, dtype, width, capability):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (capability, 0))
+    with FakeTensorMode():
+        assert not takes_flash(torch.empty(1, 4, 50, width, dtype=dtype, device="cuda"))
 
 
 def logits_and_gradients(model, samples, answering):
