@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.attention import PACKED_ATTENTION
+from model.attention import NO_MASK, PACKED_ATTENTION
 from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
@@ -25,6 +25,8 @@ class PackTensors:
     labels: torch.Tensor  # int64 [T]
     positions: torch.Tensor  # int64 [T]
     sequence: torch.Tensor  # int64 [T], which sample a token belongs to
+    cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
+    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
     tiles: torch.Tensor  # uint8 [P, H, W, 3]
 
     @classmethod
@@ -36,9 +38,11 @@ class PackTensors:
             "labels": batch.labels,
             "positions": batch.positions,
             "sequence": np.repeat(np.arange(len(lengths)), lengths),
+            "cu_seqlens": batch.cu_seqlens,
             "tiles": batch.tiles,
         }
-        return cls(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        return cls(**tensors, max_seqlen=int(lengths.max()))
 
 
 class VisionLanguageModel(nn.Module):
@@ -77,8 +81,11 @@ class VisionLanguageModel(nn.Module):
         self.language.set_attn_implementation(PACKED_ATTENTION)
         result = self.language.model(
             inputs_embeds=self.embed(pack.input_ids, pack.tiles).unsqueeze(0),
+            attention_mask=NO_MASK,
             position_ids=pack.positions.unsqueeze(0),
             use_cache=False,
+            cu_seqlens=pack.cu_seqlens,
+            max_seqlen=pack.max_seqlen,
             sequence=pack.sequence,
             positions=pack.positions,
         )

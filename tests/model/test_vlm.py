@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,13 +72,7 @@ def test_pixels_reach_the_loss(tiny_model, encoded):
     sample = encoded(18, 1, 7)
     batch = merge([sample])
     tensors = PackTensors.of(batch)
-    blank = PackTensors(
-        input_ids=tensors.input_ids,
-        labels=tensors.labels,
-        positions=tensors.positions,
-        sequence=tensors.sequence,
-        tiles=torch.full_like(tensors.tiles, 128),
-    )
+    blank = replace(tensors, tiles=torch.full_like(tensors.tiles, 128))
     weights, _ = token_weights(batch.labels, batch.cu_seqlens, "sqrt")
     with torch.no_grad():
         seen, unseen = (tiny_model(pack, torch.from_numpy(weights)).item() for pack in (tensors, blank))
