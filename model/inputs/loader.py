@@ -108,7 +108,7 @@ class PackLoader:
         return int(self.table["tokens"].slice(start, end - start).to_numpy().sum())
 
     def pack(self, index: int) -> PackedBatch:
-        """Pack number `index`; `AerieError` names a sample that changed after packing or whose tiles don't fit its text."""
+        """Pack number `index`; `AerieError` names a sample that changed after packing or whose tiles don't fit it."""
         start, end = self._span(index)
         batch = merge([self._encoded(use) for use in self.table.slice(start, end - start).to_pylist()])
         check_image_tokens(batch, self.tokenizer.image_context_id, self._settings.tokens_per_tile)

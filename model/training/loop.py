@@ -169,7 +169,7 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     loader = PackLoader.open(recipe, job.stage, job.packing_uri, job.formatting_uri, job.tokenizer_uri)
     device = join_processes()
     model = initial_network(job, recipe, loader)
-    freeze(model, settings.trainable)
+    freeze(model, settings.trainable, loader.tokenizer.new_token_ids if settings.only_new_tokens else ())
     engine = TrainingEngine(model, settings, device)
     trainer = Trainer(job, recipe, loader, engine)
     trainer.resume()
