@@ -1,9 +1,11 @@
 """The whole recipe: data, model, three stages, evaluation, in one YAML file."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from data.files import is_s3
 from data.recipe import DataSettings, recipe_document
 from data.settings.base import Strict, validated
 from model.config import ModelSettings
@@ -82,6 +84,11 @@ class Recipe(Strict):
                 message = f"must be a multiple of {ranks}processes ({self.processes})"
                 raise ValueError(f"stages.{name}.packs_per_step {message}")
         return self
+
+
+def beside_recipe(path: str, recipe_uri: str) -> str:
+    """Where a path in a recipe points to: a relative one counts from the recipe's folder."""
+    return path if is_s3(path) else str(Path(recipe_uri).parent / path)
 
 
 def load_recipe(uri: str, sha256: str = "") -> Recipe:

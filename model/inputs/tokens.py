@@ -98,7 +98,7 @@ class ChatTokenizer:
                 raise AerieError(f"{token!r} is an ordinary word of the tokenizer: user text could forge it")
         self.new_token_ids: tuple[int, ...] = tuple(self.token_id(token) for token in SPECIAL_TOKENS)
         self.markup_ids = {token: self.token_id(token) for token in MARKUP_TOKENS}
-        self.vocab_size: int = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        self.vocab_size: int = 1 + max(self.vocabulary().values())
         self.image_context_id = self.token_id(IMAGE_CONTEXT)
         self.image_start_id, self.image_end_id = self.token_id(IMAGE_START), self.token_id(IMAGE_END)
         self.im_start_id, self.im_end_id = self.token_id(TURN_START), self.token_id(TURN_END)
@@ -112,6 +112,10 @@ class ChatTokenizer:
     def to_json(self) -> str:
         """The tokenizer with all its tokens as the text of a tokenizer.json."""
         return str(self._full.to_str(pretty=True))
+
+    def vocabulary(self) -> dict[str, int]:
+        """Every token's id by its spelling, special tokens too."""
+        return dict(self._full.get_vocab(with_added_tokens=True))
 
     def token_id(self, token: str) -> int:
         """The id of one token by its text."""

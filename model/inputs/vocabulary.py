@@ -3,18 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from data.errors import AerieError
-from data.files import exists, is_s3, join, read_bytes
+from data.files import exists, join, read_bytes
 from data.ledger import Tally
 from data.progress import Progress
 from data.schema import IMAGE_PLACEHOLDER
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
 from model.inputs.qwen_vocabulary import qwen_tokenizer
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
-from model.recipe import Recipe, load_recipe
+from model.recipe import Recipe, beside_recipe, load_recipe
 
 VERSION = 1
 
@@ -68,7 +67,7 @@ def _published(recipe: Recipe, recipe_uri: str) -> tuple[bytes, str] | None:
     path = recipe.model.tokenizer.path
     if path is None:
         return None
-    uri = path if is_s3(path) else str(Path(recipe_uri).parent / path)
+    uri = beside_recipe(path, recipe_uri)
     uri = uri if uri.endswith((".json", ".tiktoken")) else join(uri, "tokenizer.json")
     if not exists(uri):
         raise AerieError(
