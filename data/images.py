@@ -48,7 +48,7 @@ def _open(payload: bytes, max_pixels: int) -> Image.Image:
     if len(payload) > MAX_BYTES:
         raise ImageProblemError("image_too_large", f"{len(payload)} bytes exceed {MAX_BYTES} bytes")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+        warnings.simplefilter("ignore")  # of bombs: our own limit follows; of broken tags: only the pixels count
         try:
             image = Image.open(io.BytesIO(payload), formats=FORMATS)
         except Image.DecompressionBombError as error:  # Pillow's own limit, which lies above ours
@@ -81,7 +81,7 @@ def _orientation(image: Image.Image) -> int:
     exif = Image.Exif()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's words about broken tags
+            warnings.simplefilter("ignore")
             exif.load(image.info.get("exif"))
             found = exif.get(ExifTags.Base.Orientation)
     except Exception:  # PIL raises many kinds on broken tags (SyntaxError, struct.error, KeyError, ...)
