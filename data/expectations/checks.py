@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from data.errors import AerieError
-from data.files import read_bytes
-from data.images import ImageProblemError, decode_image, pixel_hash
-from data.schema import CATEGORIES, IMAGE_PLACEHOLDER, ImageRef, Sample, plain_text
+from data.images import ImageProblemError, decode_image, image_payload, pixel_hash
+from data.schema import CATEGORIES, IMAGE_PLACEHOLDER, Sample, plain_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def image_hashes(sample: Sample) -> tuple[str, ...] | Problem:
     hashes = []
     for index, image in enumerate(sample.images):
         try:
-            decoded = decode_image(_payload(image))
+            decoded = decode_image(image_payload(image))
         except AerieError as error:
             return Problem(reason="missing_file", detail=f"image {index}: {error}")
         except ImageProblemError as problem:
@@ -67,12 +66,3 @@ def image_hashes(sample: Sample) -> tuple[str, ...] | Problem:
             return Problem(reason="wrong_image_size", detail=detail)
         hashes.append(pixel_hash(decoded))
     return tuple(hashes)
-
-
-def _payload(image: ImageRef) -> bytes:
-    """The encoded bytes, from the row or from the file that it names."""
-    if image.bytes is not None:
-        return image.bytes
-    if not image.path:
-        raise AerieError("the row has neither bytes nor a path")
-    return read_bytes(image.path)

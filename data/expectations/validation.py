@@ -32,7 +32,7 @@ from data.storage import (
     read_tables,
 )
 
-VERSION = 2
+VERSION = 3
 BATCH_ROWS = 256
 
 

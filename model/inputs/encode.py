@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 
 from data.errors import AerieError
-from data.files import read_bytes
-from data.images import ImageProblemError, decode_image
+from data.images import ImageProblemError, decode_image, image_payload
 from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample
 from model.config import ModelSettings, TilingSettings
 from model.inputs.batch import EncodedSample
 from model.inputs.chatml import ChatScript
-from model.inputs.tiling import tile_count, tile_image
+from model.inputs.grids import tile_count
+from model.inputs.tiling import tile_image
 from model.inputs.tokens import ChatTokenizer
 
 PLACED = re.compile(re.escape(IMAGE_PLACEHOLDER) + "\n?")
@@ -171,13 +171,13 @@ def encode_prompt(
 @lru_cache(maxsize=32)  # questions about one image follow each other
 def image_tiles(image: ImageRef, tiling: TilingSettings) -> np.ndarray:
     """The tiles of an encoded image, uint8 [P, S, S, 3], read-only; `AerieError` when it can't be decoded."""
-    payload = image.bytes if image.bytes is not None else read_bytes(image.path or "")
     try:
-        decoded = decode_image(payload)
+        decoded = decode_image(image_payload(image))
     except ImageProblemError as error:
         raise AerieError(f"image {image.path}: {error.reason} ({error}); run the validation step again") from error
     if decoded.size != (image.width, image.height):
-        raise AerieError(f"image {image.path} has {decoded.size} pixels, its row says {(image.width, image.height)}")
+        sizes = f"has {decoded.width}x{decoded.height} px, its row says {image.width}x{image.height}"
+        raise AerieError(f"image {image.path} {sizes}; run the sourcing step again")
     tiles = tile_image(decoded, tiling)
     tiles.setflags(write=False)
     return tiles
