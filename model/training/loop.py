@@ -13,11 +13,11 @@ from data.files import join, read_bytes, write_bytes
 from data.storage import attach, read_attachment, read_manifest
 from model.checkpoint import RECIPE_FILE, TOKENIZER_FILE, load_weights, save_checkpoint
 from model.checkpoint_files import CONFIG_FILE
-from model.tensor_files import WEIGHTS_FILE
 from model.inputs.batch import PackedBatch
 from model.inputs.loader import PackLoader
 from model.loss import token_weights
 from model.recipe import Recipe, StageSettings, load_recipe
+from model.tensor_files import WEIGHTS_FILE
 from model.training.checkpointing import Checkpoints
 from model.training.engine import TrainingEngine, join_processes
 from model.training.freezing import freeze
@@ -34,7 +34,6 @@ from model.training.metrics import (
 from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
 from model.training.stopping import StopRequest
 from model.vlm import PackTensors, VisionLanguageModel, build_model
-
 
 # Names of a checkpoint's files in the manifest; shards keep theirs.
 ATTACHMENTS = {
