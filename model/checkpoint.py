@@ -56,7 +56,7 @@ def load_weights(model: VisionLanguageModel, folder: str) -> None:
     """Fill a network in its own precision; `AerieError` names the folder and the tensors that don't fit."""
     own = model.state_dict()
     with local_copy(folder) as local, open_tensors(local) as reader, torch.no_grad():
-        _check(reader, model, folder)
+        check_tensors(reader, model, folder)
         for name in reader.headers:
             own[name].copy_(reader.load(name))
 
@@ -111,11 +111,8 @@ def empty_network(settings: ModelSettings, vocab_size: int, image_context_id: in
         return VisionLanguageModel(settings, vocab_size, image_context_id)
 
 
-def described_network(local: str, folder: str, reader: TensorReader) -> VisionLanguageModel:
-    """The empty network of a local folder's config.json, whose tensors `reader` has all, in their shapes.
-
-    `AerieError` otherwise; messages call the folder `folder`.
-    """
+def described_network(local: str, folder: str) -> VisionLanguageModel:
+    """The empty network of a local folder's config.json; messages call the folder `folder`."""
     uri = join(folder, CONFIG_FILE)
     if not exists(join(local, CONFIG_FILE)):
         raise AerieError(f"file not found: {uri}; a checkpoint folder was expected")
@@ -125,7 +122,6 @@ def described_network(local: str, folder: str, reader: TensorReader) -> VisionLa
         model = empty_network(settings, document["vocab_size"], document["image_context_id"])
     except (ValueError, KeyError, TypeError) as error:  # pydantic's error is a ValueError
         raise AerieError(f"{uri} is not a checkpoint's config: {error}") from error
-    _check(reader, model, folder)
     return model
 
 
@@ -150,16 +146,17 @@ class _EmptyOnMeta(TorchFunctionMode):
 
 def _load_network(local: str, folder: str) -> VisionLanguageModel:
     """The network of local files; it takes the mapped files' tensors as they are, so nothing is held twice."""
+    model = described_network(local, folder)
     with open_tensors(local) as reader:
-        model = described_network(local, folder, reader)
+        check_tensors(reader, model, folder)
         model.load_state_dict({name: reader.load(name) for name in reader.headers}, strict=False, assign=True)
     if model.settings.language.tie_embeddings:
         model.language.lm_head.weight = model.language.get_input_embeddings().weight
     return model.eval()
 
 
-def _check(reader: TensorReader, model: VisionLanguageModel, folder: str) -> None:
-    """Every tensor of the network is there in its shape, and no other."""
+def check_tensors(reader: TensorReader, model: VisionLanguageModel, folder: str) -> None:
+    """`AerieError` unless every tensor of the network is there in its shape, and no other."""
     expected, found = weight_shapes(model), {name: header.shape for name, header in reader.headers.items()}
     problems = [f"{name} is missing" for name in expected if name not in found]
     problems += [f"{name} is unknown" for name in found if name not in expected]

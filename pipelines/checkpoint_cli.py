@@ -56,8 +56,8 @@ def export_command(
 ) -> None:
     """Write a checkpoint as the published Eagle 2 ones are laid out, or for Hugging Face's Auto classes.
 
-    eagle2_5 is the layout of Eagle2-1B and 2B (SigLIP alone), eagle2 that of Eagle2-9B (the mixture). What a layout
-    can't hold is refused. A checkpoint that was imported comes back bit by bit.
+    eagle2_5 is the layout of Eagle2-1B and Eagle2-2B (SigLIP alone), eagle2 that of Eagle2-9B (the mixture). What a
+    layout can't hold is refused. A checkpoint that was imported comes back bit by bit.
     """
     with for_people() as console:
         from model.exchange import export_checkpoint

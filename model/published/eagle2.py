@@ -36,7 +36,8 @@ def read(document: dict[str, Any], where: str, prompt: str, headers: Mapping[str
     ConvNeXt's depths and widths stand in no field (the config names a timm model): `headers` give them.
     """
     fields = Fields(document, where)
-    vision, towers = fields.sub("vision_config"), ()
+    vision = fields.sub("vision_config")
+    towers: tuple[str, ...] = ()
     language, vocab_size = read_language(fields.sub("llm_config"))
     convnext = None
     if vision.text("model_type") == SIGLIP_TYPE:

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from data.files import exists, join
-from model.checkpoint import EMBEDDING, HEAD, TOKENIZER_FILE, described_network, read_tokenizer
+from model.checkpoint import EMBEDDING, HEAD, TOKENIZER_FILE, check_tensors, described_network, read_tokenizer
 from model.checkpoint_files import CONFIG_FILE, PUBLISHED_FOLDER, local_copy, read_json, refuse_existing, staged
 from model.config import ModelSettings
 from model.published.importing import LAYOUT_FILE, UNUSED_FILE
 from model.published.keys import KeyRules, key_rules
 from model.published.layouts import SMALL_FILES, default_towers, small_files, write_config
 from model.published.parts import Exported
-from model.tensor_files import TensorHeader, TensorReader, open_file, open_tensors, write_tensors
+from model.tensor_files import MAX_SHARD_BYTES, TensorHeader, TensorReader, open_file, open_tensors, write_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Origin:
     small_files: dict[str, bytes]
 
 
-def export_published(folder: str, layout: str, out: str) -> ExportReport:
+def export_published(folder: str, layout: str, out: str, *, max_shard_bytes: int = MAX_SHARD_BYTES) -> ExportReport:
     """Write a checkpoint folder in a published layout; either may be local or s3://.
 
     `AerieError` says what the layout can't hold. A checkpoint that was imported from the layout gives back every
@@ -50,8 +50,9 @@ def export_published(folder: str, layout: str, out: str) -> ExportReport:
     refuse_existing(out)
     with ExitStack() as stack:
         local = stack.enter_context(local_copy(folder))
+        model, tokenizer = described_network(local, folder), read_tokenizer(local)
         reader = stack.enter_context(open_tensors(local))
-        model, tokenizer = described_network(local, folder, reader), read_tokenizer(local)
+        check_tensors(reader, model, folder)
         dtype = reader.headers[EMBEDDING].dtype
         exported = Exported(settings=model.settings, vocab_size=model.vocab_size, tokenizer=tokenizer, dtype=dtype)
         origin = _origin(local, layout, exported)
@@ -61,14 +62,14 @@ def export_published(folder: str, layout: str, out: str) -> ExportReport:
         for name in reader.headers:
             tensors.add(rules.to_theirs(name), reader, name)
         if origin is not None and origin.stores_tied_head:
-            tensors.add(rules.to_theirs(HEAD), reader, EMBEDDING)
+            tensors.add_copy(rules.to_theirs(HEAD), reader, EMBEDDING)
         unused = join(local, PUBLISHED_FOLDER, UNUSED_FILE)
         back = tensors.add_unused(stack.enter_context(open_file(unused))) if exists(unused) else 0
         payload = Path(local, TOKENIZER_FILE).read_bytes()
         small = small_files(layout, payload, exported) if origin is None else dict(origin.small_files)
         small[CONFIG_FILE] = json.dumps(config, indent=2).encode()
         staging = stack.enter_context(staged(out))
-        files = write_tensors(staging, tensors.headers, lambda name: tensors.loaders[name]())
+        files = write_tensors(staging, tensors.headers, tensors.load, max_shard_bytes=max_shard_bytes)
         for name, content in small.items():
             Path(staging, name).write_bytes(content)
     heads = ("SigLIP's pooling head", *(["ConvNeXt's classification head"] if model.settings.convnext else []))
@@ -88,10 +89,19 @@ class _Tensors:
         self.headers: dict[str, TensorHeader] = {}
         self.loaders: dict[str, Callable[[], torch.Tensor]] = {}
 
+    def load(self, published: str) -> torch.Tensor:
+        """Read one tensor by its published name."""
+        return self.loaders[published]()
+
     def add(self, published: str, reader: TensorReader, name: str) -> None:
         """One tensor of a file, under its published name."""
         self.headers[published] = reader.headers[name]
         self.loaders[published] = lambda: reader.load(name)
+
+    def add_copy(self, published: str, reader: TensorReader, name: str) -> None:
+        """A second tensor of equal content; safetensors refuses two that share their memory."""
+        self.add(published, reader, name)
+        self.loaders[published] = lambda: reader.load(name).clone()
 
     def add_unused(self, reader: TensorReader) -> int:
         """The kept tensors that have a place in this layout; returns how many."""

@@ -13,15 +13,15 @@ from model.checkpoint_files import CONFIG_FILE, PUBLISHED_FOLDER, local_copy, re
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer
 from model.published.keys import KeyRules, key_rules
 from model.published.layouts import SMALL_FILES, PublishedFolder, layout_of, read_config
+from model.published.parts import NetworkShape
 from model.published.report import TIED, KeyReport, UnexplainedKeysError, key_report
 from model.published.tokenizer_files import read_published_tokenizer
-from model.tensor_files import TensorReader, open_tensors, write_tensors
-from model.vlm import VisionLanguageModel
+from model.tensor_files import MAX_SHARD_BYTES, TensorReader, open_tensors, write_tensors
 
 REPORT_FILE, UNUSED_FILE, LAYOUT_FILE = "import_report.json", "unused.safetensors", "layout.json"
 
 
-def import_published(path: str, out: str) -> KeyReport:
+def import_published(path: str, out: str, *, max_shard_bytes: int = MAX_SHARD_BYTES) -> KeyReport:
     """Read a published checkpoint folder and write one of ours; either may be local or s3://.
 
     Every tensor must be explained, else `UnexplainedKeysError` and no checkpoint; OUT/import_report.json lists all
@@ -55,25 +55,25 @@ def import_published(path: str, out: str) -> KeyReport:
                 raise UnexplainedKeysError(problem, report)
             _check_tied_head(report, reader, rules, path)
             with staged(out) as staging:
-                _write(staging, published, model, reader, shape.towers, report)
+                _write_weights(staging, reader, rules, report, max_shard_bytes)
+                _write_kept(Path(staging, PUBLISHED_FOLDER), published, shape, reader, report)
+                Path(staging, CONFIG_FILE).write_bytes(config_bytes(model))
                 Path(staging, TOKENIZER_FILE).write_bytes(tokenizer_json)
     return report
 
 
-def _write(
-    staging: str,
-    published: PublishedFolder,
-    model: VisionLanguageModel,
-    reader: TensorReader,
-    towers: tuple[str, ...],
-    report: KeyReport,
+def _write_weights(
+    staging: str, reader: TensorReader, rules: KeyRules, report: KeyReport, max_shard_bytes: int
 ) -> None:
-    rules = key_rules(towers)
     names = {ours: name for name in report.loaded if (ours := rules.to_ours(name)) is not None}
     headers = {ours: reader.headers[name] for ours, name in names.items()}
-    write_tensors(staging, headers, lambda ours: reader.load(names[ours]))
-    Path(staging, CONFIG_FILE).write_bytes(config_bytes(model))
-    kept = Path(staging, PUBLISHED_FOLDER)
+    write_tensors(staging, headers, lambda ours: reader.load(names[ours]), max_shard_bytes=max_shard_bytes)
+
+
+def _write_kept(
+    kept: Path, published: PublishedFolder, shape: NetworkShape, reader: TensorReader, report: KeyReport
+) -> None:
+    """What an export to the same layout writes back."""
     kept.mkdir()
     unused = [name for name, reason in report.ignored.items() if reason != TIED]
     if unused:
@@ -81,10 +81,10 @@ def _write(
     (kept / CONFIG_FILE).write_text(json.dumps(published.document, indent=1))
     facts = {
         "layout": report.layout,
-        "towers": towers,
+        "towers": shape.towers,
         "stores_tied_head": TIED in report.ignored.values(),
-        "settings": model.settings.model_dump(mode="json"),
-        "vocab_size": model.vocab_size,
+        "settings": shape.settings.model_dump(mode="json"),
+        "vocab_size": shape.vocab_size,
     }
     (kept / LAYOUT_FILE).write_text(json.dumps(facts, indent=1))
     for name in SMALL_FILES:

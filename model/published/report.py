@@ -1,7 +1,7 @@
 """What became of every tensor of an imported checkpoint."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from data.errors import AerieError
@@ -60,7 +60,7 @@ def key_report(
     loaded, ignored, unexpected, shapes = [], {}, [], {}
     for name, header in sorted(found.items()):
         ours = rules.to_ours(name)
-        if ours in expected:
+        if ours is not None and ours in expected:
             loaded.append(name)
             if header.shape != expected[ours]:
                 shapes[name] = f"{list(header.shape)} instead of {list(expected[ours])}"
@@ -81,6 +81,6 @@ def key_report(
     )
 
 
-def _first(keys: tuple[str, ...] | list[str]) -> str:
+def _first(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
     return ", ".join(keys[:NAMED]) + more

@@ -140,7 +140,7 @@ class Published:
         index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
         (self.folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
-    def question(self, tiles: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    def question(self, tiles: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids [T] with the image tokens of `tiles` random tiles, and these."""
         words = self.tokenizer.encode("what is in the picture? a red square").ids
         ids = [*words[:4], *[self.network.image_id] * (tiles * TOKENS), *words[4:]]

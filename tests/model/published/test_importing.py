@@ -34,9 +34,9 @@ def test_logits_are_those_of_the_public_modules(publish, kind, tmp_path):
     ids, tiles = published.question()
     ours, theirs = our_logits(checkpoint.model, ids, tiles), published.network.logits(ids, tiles)
     assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() < 1e-4 * theirs.abs().max()
-    other = published.network.logits(ids, tiles.flip(1))
-    assert (other - theirs).abs().max() > 1e-2 * theirs.abs().max(), "the pictures must matter for this to say anything"
+    difference = (ours - theirs).abs().max()
+    assert difference < 1e-4
+    assert (published.network.logits(ids, tiles.flip(1)) - theirs).abs().max() > 1e-2, "the pictures must matter"
     assert checkpoint.tokenizer.encode("it's 12 red") == published.tokenizer.encode("it's 12 red").ids
 
 
@@ -62,7 +62,12 @@ def test_every_key_is_accounted_for(publish, tmp_path):
     assert set(report.loaded) | set(report.ignored) == set(published.state)
     assert not set(report.loaded) & set(report.ignored)
     ignored = {name.split("vision_tower.")[-1] for name in report.ignored}
-    assert {"vision_model.head.probe", "head.fc.weight", "head.norm.bias", "vision_model.embeddings.position_ids"} < ignored
+    assert {
+        "vision_model.head.probe",
+        "head.fc.weight",
+        "head.norm.bias",
+        "vision_model.embeddings.position_ids",
+    } < ignored
     assert "language_model.lm_head.weight" in ignored
     assert json.loads((tmp_path / "out/import_report.json").read_text())["ignored"] == report.ignored
 
@@ -169,13 +174,13 @@ def test_a_config_that_cannot_be_followed_is_named(publish, damage, tmp_path):
 
 def test_damaged_files_are_named(publish, tmp_path):
     published, out = publish("eagle2_5", max_tensors=20), str(tmp_path / "out")
-    shard = published.folder / "model-00002-of-00003.safetensors"
+    shard = sorted(published.folder.glob("model-*.safetensors"))[1]
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-100])
-    with pytest.raises(AerieError, match=r"model-00002-of-00003\.safetensors is not a whole safetensors file"):
+    with pytest.raises(AerieError, match=f"{shard.name} is not a whole safetensors file"):
         import_published(str(published.folder), out)
     shard.unlink()
-    with pytest.raises(AerieError, match=r"file not found: .*model-00002-of-00003"):
+    with pytest.raises(AerieError, match=f"file not found: .*{shard.name}"):
         import_published(str(published.folder), out)
     shard.write_bytes(whole)
     (published.folder / "config.json").write_text("{")
