@@ -18,7 +18,7 @@ from model.tensor_files import MAX_SHARD_BYTES, TensorReader, header_of, open_te
 from model.vlm import VisionLanguageModel
 
 TOKENIZER_FILE, RECIPE_FILE = "tokenizer.json", "recipe.yaml"
-HEAD = "language.lm_head.weight"
+HEAD, EMBEDDING = "language.lm_head.weight", "language.model.embed_tokens.weight"
 NAMED = 5  # tensors that an error message lists
 
 
@@ -56,7 +56,7 @@ def load_weights(model: VisionLanguageModel, folder: str) -> None:
     """Fill a network in its own precision; `AerieError` names the folder and the tensors that don't fit."""
     own = model.state_dict()
     with local_copy(folder) as local, open_tensors(local) as reader, torch.no_grad():
-        _check(reader, model, folder)
+        check_tensors(reader, model, folder)
         for name in reader.headers:
             own[name].copy_(reader.load(name))
 
@@ -75,7 +75,9 @@ def save_checkpoint(
     the recipe). A tied output head is stored once, as the embedding. Tensors keep their precision.
     """
     state = model.state_dict() if state is None else state
-    kept = {name: value for name, value in state.items() if not (name == HEAD and model.settings.language.tie_embeddings)}
+    kept = {
+        name: value for name, value in state.items() if not (name == HEAD and model.settings.language.tie_embeddings)
+    }
     headers = {name: header_of(value) for name, value in kept.items()}
     with staged(folder) as staging:
         write_tensors(staging, headers, kept.__getitem__, max_shard_bytes=max_shard_bytes)
@@ -109,6 +111,20 @@ def empty_network(settings: ModelSettings, vocab_size: int, image_context_id: in
         return VisionLanguageModel(settings, vocab_size, image_context_id)
 
 
+def described_network(local: str, folder: str) -> VisionLanguageModel:
+    """The empty network of a local folder's config.json; messages call the folder `folder`."""
+    uri = join(folder, CONFIG_FILE)
+    if not exists(join(local, CONFIG_FILE)):
+        raise AerieError(f"file not found: {uri}; a checkpoint folder was expected")
+    document = read_json(join(local, CONFIG_FILE))
+    try:
+        settings = ModelSettings.model_validate(document["settings"])
+        model = empty_network(settings, document["vocab_size"], document["image_context_id"])
+    except (ValueError, KeyError, TypeError) as error:  # pydantic's error is a ValueError
+        raise AerieError(f"{uri} is not a checkpoint's config: {error}") from error
+    return model
+
+
 def weight_shapes(model: VisionLanguageModel) -> dict[str, tuple[int, ...]]:
     """The tensors that a checkpoint of this network holds, by name: its state without a tied output head."""
     tied = model.settings.language.tie_embeddings
@@ -130,22 +146,17 @@ class _EmptyOnMeta(TorchFunctionMode):
 
 def _load_network(local: str, folder: str) -> VisionLanguageModel:
     """The network of local files; it takes the mapped files' tensors as they are, so nothing is held twice."""
-    document = read_json(join(local, CONFIG_FILE))
-    try:
-        settings = ModelSettings.model_validate(document["settings"])
-        model = empty_network(settings, document["vocab_size"], document["image_context_id"])
-    except (ValueError, KeyError, TypeError) as error:  # pydantic's error is a ValueError
-        raise AerieError(f"{join(folder, CONFIG_FILE)} is not a checkpoint's config: {error}") from error
+    model = described_network(local, folder)
     with open_tensors(local) as reader:
-        _check(reader, model, folder)
+        check_tensors(reader, model, folder)
         model.load_state_dict({name: reader.load(name) for name in reader.headers}, strict=False, assign=True)
-    if settings.language.tie_embeddings:
+    if model.settings.language.tie_embeddings:
         model.language.lm_head.weight = model.language.get_input_embeddings().weight
     return model.eval()
 
 
-def _check(reader: TensorReader, model: VisionLanguageModel, folder: str) -> None:
-    """Every tensor of the network is there in its shape, and no other."""
+def check_tensors(reader: TensorReader, model: VisionLanguageModel, folder: str) -> None:
+    """`AerieError` unless every tensor of the network is there in its shape, and no other."""
     expected, found = weight_shapes(model), {name: header.shape for name, header in reader.headers.items()}
     problems = [f"{name} is missing" for name in expected if name not in found]
     problems += [f"{name} is unknown" for name in found if name not in expected]

@@ -16,7 +16,11 @@ from safetensors.torch import save_file
 from data.errors import AerieError
 
 # One file, or model-00001-of-00004.safetensors and so on with the index.
-WEIGHTS_FILE, INDEX_FILE, SHARD_PATTERN = "model.safetensors", "model.safetensors.index.json", "model{suffix}.safetensors"
+WEIGHTS_FILE, INDEX_FILE, SHARD_PATTERN = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model{suffix}.safetensors",
+)
 MAX_SHARD_BYTES = 5_000_000_000  # as the published checkpoints: 4.99 GB files
 DTYPES = {  # safetensors' names; checkpoints hold no others
     "F64": torch.float64,
@@ -73,6 +77,13 @@ def open_tensors(folder: str) -> Iterator[TensorReader]:
                 raise AerieError(f"{path}: tensor {twice[0]} stands in another shard too")
             handles |= dict.fromkeys(names, handle)
         yield TensorReader(handles)
+
+
+@contextmanager
+def open_file(path: str) -> Iterator[TensorReader]:
+    """The tensors of one local safetensors file."""
+    with _opened(Path(path)) as handle:
+        yield TensorReader(dict.fromkeys(handle.keys(), handle))
 
 
 def write_tensors(

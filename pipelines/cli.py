@@ -1,4 +1,4 @@
-"""The `aerie` command: run, compile, plan, report."""
+"""The `aerie` command: run, compile, plan, report, and what other files add."""
 
 import sys
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data.errors import AerieError
 from pipelines.chat_cli import chat_app
+from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.people import for_people
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(cluster)
 app.add_typer(chat_app)
+app.add_typer(checkpoints)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
 RECIPES = Path(__file__).parent / "recipes"
