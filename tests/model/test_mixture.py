@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.vision.convnext import CLIP_MEAN, CLIP_STD
 from model.vision.mixture import MixtureOfEncoders, pixel_shuffle
+from model.vision.pixels import CLIP_PIXELS
 
 
 def reference_shuffle(x):
@@ -41,7 +41,7 @@ def test_convnext_pixels_equal_the_references_two_step_normalisation(tiny_settin
     tiles = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     tower(tiles)
     siglip = (tiles.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
-    mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (CLIP_MEAN, CLIP_STD))
+    mean, std = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (CLIP_PIXELS.mean, CLIP_PIXELS.std))
     expected = F.interpolate((siglip * 0.5 + 0.5 - mean) / std, (128, 128), mode="bilinear", align_corners=True)
     assert torch.allclose(seen[0], expected, atol=1e-5)
 
