@@ -58,7 +58,7 @@ class Plan:
 def plan(recipe: Recipe) -> Plan:
     """Lay out a recipe's network and price its stages."""
     tiling = recipe.model.tiling
-    network = empty_network(recipe.model)
+    network = meta_network(recipe.model)
     parameters = network.parameter_counts()
     return Plan(
         parameters=parameters,
@@ -99,7 +99,7 @@ def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int
     )
 
 
-def empty_network(settings: ModelSettings) -> "VisionLanguageModel":
+def meta_network(settings: ModelSettings) -> "VisionLanguageModel":
     """The network that training would build, on the meta device: shapes without memory.
 
     The tokenizer is taken at its wanted size; the published tables have rows to spare for Eagle's tokens.

@@ -6,7 +6,7 @@ import torch
 from data.errors import AerieError
 from model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_model, save_weights
 from model.inputs.merge import merge
-from model.training.cost import empty_network
+from model.training.cost import meta_network
 from model.vlm import PackTensors
 
 
@@ -22,7 +22,7 @@ def test_round_trip_gives_the_same_network(tiny_model, encoded, tmp_path):
 def test_the_config_tells_the_parameters_by_part(tiny_model, tmp_path):
     save_weights(str(tmp_path), tiny_model)
     parameters = json.loads((tmp_path / CONFIG_FILE).read_text())["parameters"]
-    assert parameters == empty_network(tiny_model.settings).parameter_counts() | {
+    assert parameters == meta_network(tiny_model.settings).parameter_counts() | {
         "language": sum(parameter.numel() for parameter in tiny_model.language.parameters())
     }
 

@@ -1,12 +1,12 @@
 import pytest
 
-from model.training.cost import empty_network, state_bytes
+from model.training.cost import meta_network, state_bytes
 from model.vlm import build_model
 
 
 def test_the_plan_counts_the_network_that_training_builds(tiny_settings):
     model = build_model(tiny_settings, tiny_settings.tokenizer.vocab_size, 0, seed=1)
-    counts = empty_network(tiny_settings).parameter_counts()
+    counts = meta_network(tiny_settings).parameter_counts()
     assert sum(counts.values()) == sum(parameter.numel() for parameter in model.parameters())
     assert counts["connector"] == sum(parameter.numel() for parameter in model.connector.parameters())
 

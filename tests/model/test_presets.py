@@ -14,7 +14,7 @@ from data.settings.base import validated
 from model.config import ModelSettings, Preset
 from model.presets import PRESETS, preset
 from model.recipe import load_recipe
-from model.training.cost import count_pieces, empty_network
+from model.training.cost import count_pieces, meta_network
 
 RECIPES = Path(__file__).resolve().parents[2] / "pipelines/recipes"
 EAGLES = [name for name in PRESETS if name.startswith("eagle2")]
@@ -49,7 +49,7 @@ SIGLIP = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 2
 @pytest.fixture(scope="module")
 def networks():
     """Every preset's empty network."""
-    return {name: empty_network(preset(name)) for name in PRESETS}
+    return {name: meta_network(preset(name)) for name in PRESETS}
 
 
 def shapes(module):
