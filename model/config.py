@@ -20,6 +20,26 @@ class TilingSettings(Strict):
     thumbnail: bool = True
 
 
+class PretrainedSettings(Strict):
+    """Published weights to start the first stage from: folders (local or s3://), relative paths count from the recipe.
+
+    What isn't named starts afresh. The files' tensors must fit the network exactly (`model.pretrained`).
+    """
+
+    language: str | None = Field(default=None, description="Hugging Face folder of a Qwen2.5")
+    siglip: str | None = Field(
+        default=None, description="Hugging Face folder of a SigLIP, text tower and heads ignored"
+    )
+    convnext: str | None = Field(default=None, description="timm's model.safetensors, or a folder that holds it")
+    checkpoint: str | None = Field(default=None, description="a checkpoint of ours, for all parts")
+
+    @model_validator(mode="after")
+    def _checkpoint_alone(self) -> "PretrainedSettings":
+        if self.checkpoint and (self.language or self.siglip or self.convnext):
+            raise ValueError("pretrained.checkpoint holds all parts: name it alone")
+        return self
+
+
 class SiglipSettings(Strict):
     """SigLIP tower (default: so400m/14 at 448)."""
 
@@ -92,6 +112,7 @@ class ModelSettings(Strict):
     convnext: ConvNextSettings | None = None
     language: LanguageSettings = LanguageSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
+    pretrained: PretrainedSettings = PretrainedSettings()
     system_prompt: str = "You are a helpful assistant."
     initialisation: Literal["published", "fan_in"] = Field(
         default="published", description="fresh weights: each library's own rule, or 1/sqrt(fan in) for toy widths"
@@ -132,4 +153,12 @@ class ModelSettings(Strict):
             raise ValueError("language.hidden_size must be a multiple of 2 * language.num_heads (rotary pairs)")
         if language.num_heads % language.num_kv_heads:
             raise ValueError("language.num_heads must be a multiple of language.num_kv_heads")
+        return self
+
+    @model_validator(mode="after")
+    def _pretrained_parts_exist(self) -> "ModelSettings":
+        if self.pretrained.convnext and self.convnext is None:
+            raise ValueError("pretrained.convnext is named, but the network has no convnext")
+        if self.pretrained.language and self.tokenizer.path is None:
+            raise ValueError("pretrained.language needs tokenizer.path: its rows belong to the published tokens")
         return self

@@ -36,7 +36,9 @@ def train_stage(
 
     `launcher` gets the job to the machines that train it; without one it trains in processes of this machine.
 
-    Attachments: `weights` (safetensors), `config` (what rebuilds the network), `metrics` (JSON lines, one a step).
+    The folder is a checkpoint (`model.checkpoint.load_checkpoint`). Attachments: `weights` (safetensors; above 5 GB the
+    shards and their index by file name), `config` (what rebuilds the network), `tokenizer`, `recipe`, `metrics` (JSON
+    lines, one a step).
     They hold no times, so that equal runs commit equal manifests; times stand in metrics.jsonl, which is not committed.
     The manifest's rows are sample uses over all epochs; the ledger counts samples.
     """

@@ -36,5 +36,6 @@ class ConvNextTower(nn.Module):
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """uint8 tiles [P, H, W, 3] to features [P, side, side, C]."""
-        pixels = self.pixels(tiles).to(self.trunk.stem[0].weight.dtype, memory_format=torch.channels_last)
+        precision = next(self.trunk.parameters()).dtype
+        pixels = self.pixels(tiles).to(precision, memory_format=torch.channels_last)
         return self.trunk.stages(self.trunk.stem(pixels)).permute(0, 2, 3, 1)

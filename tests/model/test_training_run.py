@@ -82,7 +82,7 @@ def whole(training_folder, tmp_path_factory):
 def test_a_stage_leaves_a_network_its_metrics_and_a_closed_ledger(training_folder, whole):
     out, manifest = whole
     assert manifest == read_manifest(str(out))
-    assert set(manifest.attachments) == {"weights", "config", "metrics"}
+    assert set(manifest.attachments) == {"weights", "config", "tokenizer", "recipe", "metrics"}
     assert manifest.rows == 3 * 37
     assert [(count.source, count.rows_in, count.rows_out) for count in manifest.counts] == [("shapes", 37, 37)]
     assert set(manifest.lineage) == {"packing", "formatting", "tokenizer"}
