@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.config import PARTS, ModelSettings
+from model.inputs.tokens import SPECIAL_TOKENS
 from model.recipe import Recipe, StageSettings
 
 if TYPE_CHECKING:  # torch takes seconds to load, and `aerie --help` doesn't need it
@@ -55,17 +56,34 @@ class Plan:
         return self.tokens_per_tile * self.max_tiles
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTables:
+    """The input and output table together, one when they are tied: parameters in all, and rows of each."""
+
+    parameters: int
+    rows: int
+
+    def of(self, tokens: int) -> int:
+        """Parameters of so many tokens' rows."""
+        return tokens * self.parameters // self.rows
+
+
 def plan(recipe: Recipe) -> Plan:
     """Lay out a recipe's network and price its stages."""
     tiling = recipe.model.tiling
     network = meta_network(recipe.model)
-    parameters = network.parameter_counts()
+    parameters, pieces = network.parameter_counts(), count_pieces(network)
+    tables = TokenTables(
+        parameters=pieces["language"]["embedding"] + pieces["language"]["head"], rows=network.vocab_size
+    )
     return Plan(
         parameters=parameters,
-        pieces=count_pieces(network),
+        pieces=pieces,
         tokens_per_tile=recipe.model.tokens_per_tile,
         max_tiles=tiling.max_tiles + (1 if tiling.thumbnail and tiling.max_tiles > 1 else 0),
-        stages={name: _stage_plan(stage, parameters, recipe.processes) for name, stage in recipe.stages.items()},
+        stages={
+            name: _stage_plan(stage, parameters, tables, recipe.processes) for name, stage in recipe.stages.items()
+        },
     )
 
 
@@ -81,12 +99,16 @@ def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, pr
     return trainable * optimizer / shard[0] + trainable * gradient / shard[1] + (trainable + frozen) * weight / shard[2]
 
 
-def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int) -> StagePlan:
-    trainable = sum(count for part, count in parameters.items() if part in stage.trainable)
-    frozen = sum(parameters.values()) - trainable
-    state = state_bytes(trainable, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
+def _stage_plan(stage: StageSettings, parameters: dict[str, int], tables: TokenTables, processes: int) -> StagePlan:
+    parts = [part for part in PARTS if part in stage.trainable]
+    trainable = held = sum(parameters[part] for part in parts)
+    if stage.only_new_tokens:  # few rows learn, but the optimizer holds whole tables
+        parts.append("new tokens")
+        trainable, held = trainable + tables.of(len(SPECIAL_TOKENS)), held + tables.parameters
+    frozen = sum(parameters.values()) - held
+    state = state_bytes(held, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
     return StagePlan(
-        trains=", ".join(part for part in PARTS if part in stage.trainable),
+        trains=", ".join(parts),
         trainable=f"{trainable:,}",
         processes=f"{stage.nodes} × {processes}",
         capacity=stage.capacity,
