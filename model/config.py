@@ -8,6 +8,7 @@ from data.settings.base import Strict
 from model.preset_documents import over_preset
 
 PARTS = ("vision", "connector", "language")  # submodules of the network that a stage trains or freezes
+Preset = Literal["eagle2-1b", "eagle2-2b", "eagle2-9b", "eagle2-32b", "tiny"]  # `model.presets`
 Activation = Literal["gelu_pytorch_tanh", "gelu", "silu"]  # as transformers names them
 
 
@@ -97,13 +98,10 @@ class TokenizerSettings(Strict):
     vocab_size: int = Field(default=1024, ge=300)
 
 
-Preset = Literal["eagle2-1b", "eagle2-2b", "eagle2-9b", "eagle2-32b", "tiny"]
-
-
 class ModelSettings(Strict):
     """The whole network. Tokens per tile = (tile_size / patch_size / 2) ** 2 after the PixelShuffle by one half.
 
-    With a preset, the other keys change single values of it (`model/presets.py` lists them).
+    With a preset, the other keys change single values of it (`model.preset_documents` has its numbers).
     """
 
     preset: Preset | None = None

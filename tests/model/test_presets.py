@@ -35,7 +35,7 @@ QWEN_SHARED = {
     "hidden_act": "silu", "rms_norm_eps": 1e-6, "max_position_embeddings": 32768, "attention_dropout": 0.0,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
 }  # fmt: skip
-# What Qwen's model cards and timm's tables say, in full.
+# Parameters of the published Qwen2.5 checkpoints.
 KNOWN = {
     "eagle2-1b": 494_032_768,
     "eagle2-2b": 1_543_714_304,
