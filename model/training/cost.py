@@ -100,7 +100,7 @@ def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, pr
 
 
 def _stage_plan(stage: StageSettings, parameters: dict[str, int], tables: TokenTables, processes: int) -> StagePlan:
-    parts = [part for part in PARTS if part in stage.trainable]
+    parts: list[str] = [part for part in PARTS if part in stage.trainable]
     trainable = held = sum(parameters[part] for part in parts)
     if stage.only_new_tokens:  # few rows learn, but the optimizer holds whole tables
         parts.append("new tokens")
