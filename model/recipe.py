@@ -39,6 +39,10 @@ class StageSettings(Strict):
     grad_clip: float = Field(default=1.0, gt=0)
     zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["fp32", "bf16"] = "bf16"
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="layers that learn compute twice what the backward pass needs: less memory, more time",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)

@@ -8,6 +8,7 @@ from torch import distributed, nn
 
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
+from model.training.activations import checkpoint_activations
 from model.training.freezing import parameter_groups
 from model.vlm import PackTensors, VisionLanguageModel
 
@@ -83,6 +84,8 @@ class TrainingEngine:
 
         self.device, self.settings = device, settings
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
+        if settings.activation_checkpointing:
+            checkpoint_activations(model)
         undecayed = token_tables(model.language) if settings.only_new_tokens else ()
         groups = parameter_groups(model, settings.weight_decay, undecayed)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])

@@ -168,7 +168,8 @@ class Trainer:
 def initial_network(job: TrainingJob, recipe: Recipe, loader: PackLoader) -> VisionLanguageModel:
     """The parent stage's network, or a fresh one with the published parts that the recipe names."""
     tokenizer = loader.tokenizer
-    model = build_model(recipe.model, tokenizer.vocab_size, tokenizer.image_context_id, recipe.seed)
+    rows = recipe.model.language.rows(tokenizer.vocab_size)
+    model = build_model(recipe.model, rows, tokenizer.image_context_id, recipe.seed)
     if job.parent_uri:
         load_weights(model, job.parent_uri)
         return model
