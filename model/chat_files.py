@@ -1,6 +1,7 @@
 """Where a chat finds its network and tokenizer: a checkpoint's folder, a run's stage, a whole run, an `hf` export."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoModelForImageTextToText
 from transformers.utils import logging
@@ -66,10 +67,9 @@ def _hf_network(folder: str) -> VisionLanguageModel:
     if is_s3(folder):
         raise AerieError(f"transformers reads local folders only; copy {folder} here first")
     logging.disable_progress_bar()
+    load: Any = AutoModelForImageTextToText.from_pretrained
     try:
-        shell, report = AutoModelForImageTextToText.from_pretrained(
-            folder, output_loading_info=True, local_files_only=True
-        )
+        shell, report = load(folder, output_loading_info=True, local_files_only=True)
     except Exception as error:  # transformers and safetensors raise many kinds on missing and damaged files
         raise AerieError(f"{folder} can't be loaded: {error}") from error
     wrong = {name: sorted(map(str, keys)) for name, keys in report.items() if keys}

@@ -10,37 +10,45 @@ from PIL import Image, ImageOps
 
 from data.errors import AerieError
 from data.files import read_bytes
-from data.images import ImageProblemError, image_ref
+from data.images import ImageProblemError, image_ref, to_rgb
 from data.schema import ImageRef
 
 ImageSource = ImageRef | Image.Image | bytes | str | PathLike[str]
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
 def read_image(source: ImageSource) -> ImageRef:
-    """A picture by path, encoded bytes, `data:` URL or PIL image; AerieError names the one that can't be read."""
+    """A picture by path, encoded bytes, `data:` URL or PIL image; AerieError names the one that can't be used."""
     if isinstance(source, ImageRef):
         return source
-    name, payload = _payload(source)
+    name = _name(source)
     try:
-        return image_ref(payload, name)
+        return image_ref(_payload(source), name)
     except ImageProblemError as error:
         raise AerieError(f"image {name} can't be used: {error.reason} ({error})") from error
 
 
 def _png(image: Image.Image) -> bytes:
     """A PIL image as a file, so that it meets the same decoder as all others; turned as its EXIF says."""
-    upright, sink = ImageOps.exif_transpose(image), io.BytesIO()
-    (upright if upright.mode in PNG_MODES else upright.convert("RGB")).save(sink, "PNG", compress_level=1)
+    sink = io.BytesIO()
+    to_rgb(ImageOps.exif_transpose(image)).save(sink, "PNG", compress_level=1)
     return sink.getvalue()
 
 
-def _payload(source: Any) -> tuple[str, bytes]:
-    """(name, encoded bytes)."""
-    if isinstance(source, bytes):
-        return "in the given bytes", source
+def _name(source: Any) -> str:
+    """What messages call it."""
     if isinstance(source, Image.Image):
-        return "in memory", _png(source)
+        return "in memory"
+    if isinstance(source, bytes) or str(source).startswith("data:"):
+        return "in the given bytes"
+    return str(source)
+
+
+def _payload(source: Any) -> bytes:
+    """The encoded file."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, Image.Image):
+        return _png(source)
     if not isinstance(source, str | PathLike):
         raise AerieError(f"an image must be a path, bytes or a PIL image, not {type(source).__name__}")
     name = str(source)
@@ -48,7 +56,7 @@ def _payload(source: Any) -> tuple[str, bytes]:
         raise AerieError(f"image {name} lies on the web; fetch it first and give its path or bytes")
     if name.startswith("data:"):
         try:
-            return "in the data URL", base64.b64decode(name.partition(",")[2], validate=True)
+            return base64.b64decode(name.partition(",")[2], validate=True)
         except binascii.Error as error:
             raise AerieError(f"a data URL isn't base64: {error}") from error
-    return name, read_bytes(name.removeprefix("file://"))
+    return read_bytes(name.removeprefix("file://"))

@@ -9,9 +9,6 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from data.errors import AerieError
 from model.hf.configuration import AerieConfig
-from model.vision.convnext import CLIP_MEAN, CLIP_STD
-from model.vision.pixels import Normalise
-from model.vision.siglip import SIGLIP_MEAN, SIGLIP_STD
 from model.vlm import VisionLanguageModel
 
 
@@ -21,7 +18,7 @@ class AerieForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: 
     config_class = AerieConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ("image", "text")  # type: ignore[assignment]
     _tied_weights_keys = {"model.language.lm_head.weight": "model.language.model.embed_tokens.weight"}  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -93,16 +90,17 @@ class AerieForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: 
             return self.get_input_embeddings()(input_ids)
         return self.model.embed(input_ids.flatten(), tiles).unflatten(0, input_ids.shape)
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]  # adds pixel_values
         self, *args: Any, pixel_values: torch.Tensor | None = None, is_first_iteration: bool = False, **kwargs: Any
     ) -> dict[str, Any]:
         """transformers' own inputs of a step. Tiles come with the first alone: then the cache holds what they say."""
-        inputs = super().prepare_inputs_for_generation(*args, is_first_iteration=is_first_iteration, **kwargs)
+        prepare: Any = super().prepare_inputs_for_generation  # type: ignore[misc]
+        inputs: dict[str, Any] = prepare(*args, is_first_iteration=is_first_iteration, **kwargs)
         if is_first_iteration or not kwargs.get("use_cache", True):
             inputs["pixel_values"] = pixel_values
         return inputs
 
-    def _expand_inputs_for_generation(
+    def _expand_inputs_for_generation(  # type: ignore[override]  # adds pixel_values
         self,
         expand_size: int = 1,
         is_encoder_decoder: bool = False,
@@ -115,24 +113,8 @@ class AerieForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: 
             image_tokens = (input_ids == self.config.image_context_id).sum(1)
             tiles = (image_tokens // self.model.settings.tokens_per_tile).tolist()
             pixel_values = torch.cat([row.repeat(expand_size, 1, 1, 1) for row in pixel_values.split(tiles)])
-        ids, rest = super()._expand_inputs_for_generation(
+        expand: Any = super()._expand_inputs_for_generation  # type: ignore[misc]
+        ids, rest = expand(
             expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **kwargs
         )
         return ids, rest if pixel_values is None else {**rest, "pixel_values": pixel_values}
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Called for what a checkpoint doesn't hold: the towers' pixel constants have no key, so they are set here."""
-        if not isinstance(module, Normalise):
-            super()._init_weights(module)
-        elif module is self.model.vision.siglip.normalise:
-            _restore(module, SIGLIP_MEAN, SIGLIP_STD)
-        else:
-            _restore(module, CLIP_MEAN, CLIP_STD)
-
-
-def _restore(normalise: Normalise, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    """Fill the constants, rounded once from float32 to the buffers' precision."""
-    with torch.device("cpu"):
-        fresh = Normalise(mean, std)
-    normalise.mean.copy_(fresh.mean)
-    normalise.std.copy_(fresh.std)
