@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.attention import PACKED_ATTENTION
+from model.attention import NO_MASK, PACKED_ATTENTION
 from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
@@ -25,6 +25,8 @@ class PackTensors:
     labels: torch.Tensor  # int64 [T]
     positions: torch.Tensor  # int64 [T]
     sequence: torch.Tensor  # int64 [T], which sample a token belongs to
+    cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
+    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
     tiles: torch.Tensor  # uint8 [P, H, W, 3]
 
     @classmethod
@@ -36,9 +38,11 @@ class PackTensors:
             "labels": batch.labels,
             "positions": batch.positions,
             "sequence": np.repeat(np.arange(len(lengths)), lengths),
+            "cu_seqlens": batch.cu_seqlens,
             "tiles": batch.tiles,
         }
-        return cls(**{name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        return cls(**tensors, max_seqlen=int(lengths.max()))
 
 
 class VisionLanguageModel(nn.Module):
@@ -62,23 +66,25 @@ class VisionLanguageModel(nn.Module):
     def embed(self, input_ids: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
         """Token ids [T] and uint8 tiles [P, H, W, 3] to the language model's input [T, D].
 
-        Without tiles a grey dummy runs through the towers with weight zero: every rank then issues the same
-        collectives, and no parameter is ever without a gradient.
+        Without tiles a grey dummy runs through the towers and none of its features is used: every rank then issues the
+        same collectives, and no parameter is ever without a gradient. An empty slice adds nothing whatever the features
+        are, and its gradients are zeros; a product with 0 would turn an overflow in the dummy into a NaN loss.
         """
-        embeddings = self.language.get_input_embeddings()(input_ids)
-        if len(tiles) == 0:
-            size = self.settings.tiling.tile_size
-            dummy = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=input_ids.device)
-            return embeddings + 0.0 * self.encode_tiles(dummy).sum().to(embeddings.dtype)
-        return fuse(embeddings, input_ids, self.encode_tiles(tiles).flatten(0, 1), self.image_context_id)
+        size = self.settings.tiling.tile_size
+        shown = tiles if len(tiles) else tiles.new_full((1, size, size, 3), 128)
+        features = self.encode_tiles(shown)[: len(tiles)].flatten(0, 1)
+        return fuse(self.language.get_input_embeddings()(input_ids), input_ids, features, self.image_context_id)
 
     def hidden_states(self, pack: PackTensors) -> torch.Tensor:
         """The last hidden states [T, D] of a pack; its samples don't see each other."""
         self.language.set_attn_implementation(PACKED_ATTENTION)
         result = self.language.model(
             inputs_embeds=self.embed(pack.input_ids, pack.tiles).unsqueeze(0),
+            attention_mask=NO_MASK,
             position_ids=pack.positions.unsqueeze(0),
             use_cache=False,
+            cu_seqlens=pack.cu_seqlens,
+            max_seqlen=pack.max_seqlen,
             sequence=pack.sequence,
             positions=pack.positions,
         )

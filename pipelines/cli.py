@@ -1,4 +1,4 @@
-"""The `aerie` command: run, compile, plan, report."""
+"""The `aerie` command: run, compile, plan, report, and what other files add."""
 
 import sys
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from data.errors import AerieError
+from pipelines.chat_cli import chat_app
+from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.people import for_people
@@ -23,6 +25,8 @@ app = typer.Typer(
     help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
 )
 app.add_typer(cluster)
+app.add_typer(chat_app)
+app.add_typer(checkpoints)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
 RECIPES = Path(__file__).parent / "recipes"

@@ -18,7 +18,7 @@ from data.schema import Sample, table_to_samples
 from data.shardwise import shard_table
 from data.storage import Manifest, Shard, committed, shard_payload
 
-VERSION = 1
+VERSION = 2
 FOLDER = "strokes"
 COLUMN = "text_strokes"
 LONGEST = 512  # pixels of the longer side that are looked at

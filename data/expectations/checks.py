@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 
 from data.errors import AerieError
-from data.files import read_bytes
-from data.images import ImageProblemError, decode_image, pixel_hash
-from data.schema import CATEGORIES, IMAGE_PLACEHOLDER, ImageRef, Sample, plain_text
+from data.images import ImageProblemError, decode_image, image_payload, pixel_hash
+from data.schema import CATEGORIES, IMAGE_PLACEHOLDER, Sample, plain_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def image_hashes(sample: Sample) -> tuple[str, ...] | Problem:
     hashes = []
     for index, image in enumerate(sample.images):
         try:
-            decoded = decode_image(_payload(image))
+            decoded = decode_image(image_payload(image))
         except AerieError as error:
             return Problem(reason="missing_file", detail=f"image {index}: {error}")
         except ImageProblemError as problem:
@@ -73,12 +72,3 @@ def with_hashes(sample: Sample, hashes: tuple[str, ...]) -> Sample:
     """The sample with the pixel hash of each image, so that no later step decodes a picture to know it again."""
     images = tuple(replace(image, pixels=pixels) for image, pixels in zip(sample.images, hashes, strict=True))
     return replace(sample, images=images)
-
-
-def _payload(image: ImageRef) -> bytes:
-    """The encoded bytes, from the row or from the file that it names."""
-    if image.bytes is not None:
-        return image.bytes
-    if not image.path:
-        raise AerieError("the row has neither bytes nor a path")
-    return read_bytes(image.path)

@@ -20,7 +20,7 @@ from data.registry.side_files import SideFile
 from data.schema import SAMPLE_SCHEMA, Sample, samples_to_table
 from data.storage import Manifest, ShardWriter, commit, committed, fingerprint
 
-VERSION = 1
+VERSION = 2
 BATCH_ROWS = 256
 QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "source", "reason", "detail", "split")])
 

@@ -11,12 +11,12 @@ import torch
 from data.errors import AerieError
 from data.progress import Progress
 from model.checkpoint import load_model
-from model.evaluation.decoding import greedy_decode
 from model.evaluation.questions import Question
 from model.fusion import fuse
+from model.generation import continue_prompts, image_features
 from model.inputs.batch import EncodedSample
 from model.inputs.encode import SampleProblemError, encode_prompt
-from model.inputs.tokens import ChatTokenizer
+from model.inputs.tokens import END_OF_TEXT, ChatTokenizer
 from model.recipe import Recipe
 from model.vlm import VisionLanguageModel
 
@@ -46,18 +46,17 @@ class Answerer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.tokenizer = model.to(self.device).eval(), tokenizer
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
-        self.model.language.set_attn_implementation("sdpa")  # training packs samples, decoding pads them
+        self.end_ids = (tokenizer.im_end_id, tokenizer.token_id(END_OF_TEXT))
 
     @classmethod
     def load(cls, recipe: Recipe, checkpoint_uri: str, tokenizer_uri: str) -> "Answerer":
         """The network of a finished stage; `AerieError` when the tokenizer is not the one that it was trained with."""
         model, tokenizer = load_model(checkpoint_uri), ChatTokenizer.load(tokenizer_uri)
-        expected = (model.vocab_size, model.image_context_id)
-        if (tokenizer.vocab_size, tokenizer.image_context_id) != expected:
+        if tokenizer.vocab_size > model.vocab_size or tokenizer.image_context_id != model.image_context_id:
             raise AerieError(
                 f"the tokenizer in {tokenizer_uri} has {tokenizer.vocab_size} tokens and image token "
-                f"{tokenizer.image_context_id}, the network in {checkpoint_uri} expects {expected[0]} and "
-                f"{expected[1]}: evaluate with the tokenizer of the run that trained it"
+                f"{tokenizer.image_context_id}, the network in {checkpoint_uri} has {model.vocab_size} and "
+                f"{model.image_context_id}: evaluate with the tokenizer of the run that trained it"
             )
         settings = recipe.evaluation
         return cls(model, tokenizer, batch_size=settings.batch_size, max_new_tokens=settings.max_new_tokens)
@@ -111,26 +110,15 @@ class Answerer:
 
     def _features(self, tiles: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         """Image embeddings [tokens, D] of each view: all its tiles through the towers, a batch at a time."""
-        flat = [(view, tile) for view, stack in tiles.items() for tile in stack]
-        parts: defaultdict[str, list[torch.Tensor]] = defaultdict(list)
-        for chunk in _chunks(flat, self.batch_size):
-            encoded = self.model.encode_tiles(torch.from_numpy(np.stack([tile for _, tile in chunk])).to(self.device))
-            for (view, _), feature in zip(chunk, encoded, strict=True):
-                parts[view].append(feature)
-        return {view: torch.cat(features) for view, features in parts.items()}
+        return dict(zip(tiles, image_features(self.model, list(tiles.values()), self.batch_size), strict=True))
 
     def _decoded(self, batch: Sequence[_Prompt], features: dict[str, torch.Tensor]) -> list[str]:
         """The texts that a batch of prompts continues to."""
-        word_embeddings = self.model.language.get_input_embeddings()
-        embedded = []
-        for prompt in batch:
-            words = word_embeddings(prompt.input_ids)
-            if prompt.view in features:
-                words = fuse(words, prompt.input_ids, features[prompt.view], self.model.image_context_id)
-            embedded.append(words)
-        rows = greedy_decode(
-            self.model.language, embedded, end_id=self.tokenizer.im_end_id, max_new_tokens=self.max_new_tokens
-        )
+        words, image_id = self.model.language.get_input_embeddings(), self.model.image_context_id
+        embedded = [
+            fuse(words(prompt.input_ids), prompt.input_ids, features[prompt.view], image_id) for prompt in batch
+        ]
+        rows = continue_prompts(self.model.language, embedded, end_ids=self.end_ids, max_new_tokens=self.max_new_tokens)
         return [self.tokenizer.decode(row) for row in rows]
 
 

@@ -7,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from torch import distributed
 
 from data.errors import AerieError
-from data.files import join, write_bytes
-from data.storage import attach
-from model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, config_bytes, load_weights, weights_bytes
+from data.files import join, read_bytes, write_bytes
+from data.storage import attach, read_attachment, read_manifest
+from model.checkpoint import RECIPE_FILE, TOKENIZER_FILE, load_weights, save_checkpoint
+from model.checkpoint_files import CONFIG_FILE
 from model.inputs.batch import PackedBatch
 from model.inputs.loader import PackLoader
 from model.loss import token_weights
+from model.pretrained import load_pretrained
 from model.recipe import Recipe, StageSettings, load_recipe
+from model.tensor_files import WEIGHTS_FILE
 from model.training.checkpointing import Checkpoints
 from model.training.engine import TrainingEngine, join_processes
 from model.training.freezing import freeze
@@ -32,6 +36,14 @@ from model.training.metrics import (
 from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
 from model.training.stopping import StopRequest
 from model.vlm import PackTensors, VisionLanguageModel, build_model
+
+# Names of a checkpoint's files in the manifest; shards keep theirs.
+ATTACHMENTS = {
+    WEIGHTS_FILE: "weights",
+    CONFIG_FILE: "config",
+    TOKENIZER_FILE: "tokenizer",
+    RECIPE_FILE: "recipe",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +166,16 @@ class Trainer:
 
 
 def initial_network(job: TrainingJob, recipe: Recipe, loader: PackLoader) -> VisionLanguageModel:
-    """The parent stage's network, or a fresh one."""
+    """The parent stage's network, or a fresh one with the published parts that the recipe names."""
     tokenizer = loader.tokenizer
-    model = build_model(recipe.model, tokenizer.vocab_size, tokenizer.image_context_id, recipe.seed)
+    rows = recipe.model.language.rows(tokenizer.vocab_size)
+    model = build_model(recipe.model, rows, tokenizer.image_context_id, recipe.seed)
     if job.parent_uri:
         load_weights(model, job.parent_uri)
+        return model
+    for line in load_pretrained(model, recipe.model.pretrained, tokenizer, job.recipe_uri):
+        if distributed.get_rank() == 0:
+            print(f"{job.stage}  {line}", flush=True)
     return model
 
 
@@ -169,7 +186,7 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     loader = PackLoader.open(recipe, job.stage, job.packing_uri, job.formatting_uri, job.tokenizer_uri)
     device = join_processes()
     model = initial_network(job, recipe, loader)
-    freeze(model, settings.trainable)
+    freeze(model, settings.trainable, loader.tokenizer.new_token_ids if settings.only_new_tokens else ())
     engine = TrainingEngine(model, settings, device)
     trainer = Trainer(job, recipe, loader, engine)
     trainer.resume()
@@ -185,15 +202,19 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
 
 
 def _write_result(job: TrainingJob, model: VisionLanguageModel, trainer: Trainer) -> None:
-    """Weights, config and metrics, and last the file that tells `train_stage` their hashes."""
+    """The checkpoint and the metrics, and last the file that tells `train_stage` their hashes."""
     state = trainer.engine.weights()
     if trainer.log is None:
         return
     write_bytes(join(job.out_uri, METRICS_NAME), trainer.log.payload())
-    attachments = {
-        "weights": attach(job.out_uri, WEIGHTS_FILE, weights_bytes(model, state)),
-        "config": attach(job.out_uri, CONFIG_FILE, config_bytes(model)),
-        "metrics": attach(job.out_uri, STEPS_NAME, trainer.log.payload(times=False)),
+    files = {
+        TOKENIZER_FILE: read_attachment(job.tokenizer_uri, read_manifest(job.tokenizer_uri), "tokenizer"),
+        RECIPE_FILE: read_bytes(job.recipe_uri),
     }
+    hashes = save_checkpoint(job.out_uri, model, state=state, files=files)
+    attachments = {
+        ATTACHMENTS.get(name, name): {"path": name, "sha256": sha256} for name, sha256 in sorted(hashes.items())
+    }
+    attachments["metrics"] = attach(job.out_uri, STEPS_NAME, trainer.log.payload(times=False))
     document = {"fingerprint": job.fingerprint, "attachments": attachments}
     write_bytes(join(job.out_uri, FINISHED_NAME), json.dumps(document, indent=1).encode())

@@ -18,7 +18,7 @@ VERSION = 2
 # Settings that change how a stage is run, not what comes out.
 WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "nodes"}
 # The packs carry these already.
-IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "packing", "epochs", "turns_per_sample"}
+IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
 
 
 def train_stage(
@@ -36,7 +36,9 @@ def train_stage(
 
     `launcher` gets the job to the machines that train it; without one it trains in processes of this machine.
 
-    Attachments: `weights` (safetensors), `config` (what rebuilds the network), `metrics` (JSON lines, one a step).
+    The folder is a checkpoint (`model.checkpoint.load_checkpoint`). Attachments: `weights` (safetensors; above 5 GB the
+    shards and their index by file name), `config` (what rebuilds the network), `tokenizer`, `recipe`, `metrics` (JSON
+    lines, one a step).
     They hold no times, so that equal runs commit equal manifests; times stand in metrics.jsonl, which is not committed.
     The manifest's rows are sample uses over all epochs; the ledger counts samples.
     """

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from data.errors import AerieError
-from model.checkpoint import load_model, save_weights
+from model.checkpoint import load_model, save_checkpoint
 from model.training.checkpointing import Checkpoints
 from model.training.job import TrainingJob
 from model.training.loop import train
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_training(training_folder, alone, whole,
     parent = load_model(str(whole))
     with torch.no_grad():
         parent.connector[1].weight[0, 0] = float("nan")
-    save_weights(str(tmp_path / "parent"), parent)
+    save_checkpoint(str(tmp_path / "parent"), parent)
     broken = dataclasses.replace(job(training_folder, tmp_path / "out"), parent_uri=str(tmp_path / "parent"))
     with pytest.raises(AerieError, match=r"step 1 \(packs 0 to 1\): the loss is nan"):
         train(broken, StopRequest())

@@ -13,12 +13,13 @@ from data.ledger import Tally
 from data.registry.sourcing import parquet_bytes
 from data.schema import Sample, Turn, make_sample, samples_to_table
 from data.storage import Manifest, attach, commit, read_attachment, read_manifest, write_samples
-from model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, config_bytes, weights_bytes
+from model.checkpoint import save_checkpoint
 from model.evaluation.predictions import read_predictions
 from model.evaluation.run import evaluate_checkpoint
 from model.inputs.tokens import ChatTokenizer
 from model.recipe import STAGES, load_recipe
 from model.steps import train_tokenizer
+from model.tensor_files import WEIGHTS_FILE
 from model.vlm import build_model
 
 DOCUMENT = {
@@ -76,10 +77,8 @@ def write_formatting(folder: str) -> None:
 def write_checkpoint(folder: str, recipe: str, tokenizer_uri: str, seed: int = 1) -> None:
     tokenizer = ChatTokenizer.load(tokenizer_uri)
     model = build_model(load_recipe(recipe).model, tokenizer.vocab_size, tokenizer.image_context_id, seed)
-    attachments = {
-        "weights": attach(folder, WEIGHTS_FILE, weights_bytes(model)),
-        "config": attach(folder, CONFIG_FILE, config_bytes(model)),
-    }
+    hashes = save_checkpoint(folder, model)
+    attachments = {name: {"path": name, "sha256": sha256} for name, sha256 in hashes.items()}
     commit(
         folder,
         Manifest(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,14 @@ def test_packed_loss_and_gradients_equal_unpacked(tiny_model, encoded, reduction
         assert torch.allclose(together[name], parameter.grad, atol=1e-5), name
 
 
+def test_packed_logits_equal_unpacked(tiny_model, encoded):
+    samples = [encoded(20, 1, 1), encoded(31, 0, 2), encoded(9, 3, 3), encoded(14, 1, 4)]
+    with torch.no_grad():
+        packed = tiny_model.language.lm_head(tiny_model.hidden_states(PackTensors.of(merge(samples))))
+        alone = [tiny_model.language.lm_head(tiny_model.hidden_states(PackTensors.of(merge([s])))) for s in samples]
+    assert torch.allclose(packed, torch.cat(alone), atol=1e-5)
+
+
 def test_a_sample_does_not_see_its_neighbours(tiny_model, encoded):
     first, second, other = encoded(20, 1, 1), encoded(20, 1, 2), encoded(20, 1, 5)
     length = len(first.input_ids)
@@ -56,6 +66,26 @@ def test_a_text_only_pack_gives_every_parameter_a_gradient(tiny_model, encoded):
     assert all(not p.grad.any() for p in tiny_model.vision.parameters())
 
 
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_an_overflow_in_the_dummy_tile_reaches_neither_loss_nor_gradients(tiny_model, encoded, broken):
+    expected, _ = loss_of(tiny_model, [encoded(20, 0, 1)])
+    with torch.no_grad():
+        tiny_model.connector[3].bias[0] = broken
+    total, _ = loss_of(tiny_model, [encoded(20, 0, 1)])
+    total.backward()
+    assert total.item() == expected.item()
+    for name, parameter in tiny_model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert name.startswith("language") or not parameter.grad.any(), name
+
+
+@pytest.mark.parametrize(("tokens_for", "tiles"), [(1, 0), (2, 1), (0, 1)])
+def test_image_tokens_without_their_features_are_an_error(tiny_model, encoded, tokens_for, tiles):
+    sample, other = encoded(20, tokens_for, 1), encoded(20, tiles, 2)
+    with pytest.raises(ValueError, match=f"{16 * tokens_for} image tokens in the text, {16 * tiles} image features"):
+        tiny_model.embed(torch.from_numpy(sample.input_ids), torch.from_numpy(other.tiles))
+
+
 def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tiny_settings):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
@@ -70,13 +100,7 @@ def test_pixels_reach_the_loss(tiny_model, encoded):
     sample = encoded(18, 1, 7)
     batch = merge([sample])
     tensors = PackTensors.of(batch)
-    blank = PackTensors(
-        input_ids=tensors.input_ids,
-        labels=tensors.labels,
-        positions=tensors.positions,
-        sequence=tensors.sequence,
-        tiles=torch.full_like(tensors.tiles, 128),
-    )
+    blank = replace(tensors, tiles=torch.full_like(tensors.tiles, 128))
     weights, _ = token_weights(batch.labels, batch.cu_seqlens, "sqrt")
     with torch.no_grad():
         seen, unseen = (tiny_model(pack, torch.from_numpy(weights)).item() for pack in (tensors, blank))
