@@ -15,6 +15,7 @@ from data.storage import Manifest, read_manifest, read_tables
 from model.config import ModelSettings
 from model.inputs.batch import EncodedSample, PackedBatch
 from model.inputs.encode import encode_sample, image_tiles
+from model.inputs.epoch_packs import verify_plan
 from model.inputs.merge import merge
 from model.inputs.tokens import ChatTokenizer
 from model.recipe import Recipe
@@ -97,6 +98,7 @@ class PackLoader:
             if not exists(join(formatting_uri, shard.path)):
                 raise AerieError(f"shard {join(formatting_uri, shard.path)} is missing; run step 'formatting' again")
         table = pa.concat_tables(read_tables(packing_uri, packing))
+        verify_plan(table, packing_uri, packing)
         return cls(table, recipe.model, ChatTokenizer.load(tokenizer_uri), formatting_uri, formatting)
 
     def __len__(self) -> int:

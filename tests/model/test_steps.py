@@ -186,7 +186,10 @@ def test_the_report_has_metrics_of_every_strategy_and_histograms(tmp_path):
     run.train()
     report = run.report(run.pack())
     assert set(report["strategies"]) == {"balanced", "best_fit", "first_fit", "reference"}
-    names = {"packs", "fill", "token_cv", "attention_imbalance", "tile_imbalance"}
+    names = {
+        "packs", "fill", "samples_per_pack", "samples_per_pack_std", "length_spread", "attention_imbalance",
+        "tile_imbalance",
+    }  # fmt: skip
     assert all(set(metrics) == names for metrics in (report["metrics"], *report["strategies"].values()))
     assert report["metrics"]["fill"] == pytest.approx(report["tokens"] / report["metrics"]["packs"] / 256)
     assert sum(report["length_histogram"]["counts"]) == report["uses"] == 18
