@@ -21,8 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from model.inputs.packing import STRATEGIES, plan_packs
 from model.inputs.packing_plan import PackPlan
 from model.inputs.packing_report import packing_metrics
 
+LENGTHS = Path(__file__).resolve().parents[3] / "shared/data/packing_lengths.npz"
 Peer = Callable[[list[int], int], list[int]]
 
 
@@ -142,7 +142,7 @@ def compare(tokens: np.ndarray, tiles: np.ndarray, capacity: int, strategies: li
 def main() -> None:
     """Print one line a strategy and capacity, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", type=Path, default=PROJECT.parent / "shared/data/packing_lengths.npz")
+    parser.add_argument("--lengths", type=Path, default=LENGTHS)
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--capacities", type=int, nargs="+", default=[16384, 4096, 8192, 32768])
     parser.add_argument("--strategies", nargs="+", choices=sorted(STRATEGIES), default=["balanced"])

@@ -1,6 +1,7 @@
 """The tokenizer and packing steps on real shards: what they write, count, drop, repeat and refuse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ BAD = [
     talk("only in the first stage", "yes", source="mixed", stages=["stage_1"]),
     talk("twice", "yes", "dangling", source="mixed"),
     talk("<image>", "wide", source="mixed", images=[picture(64)]),  # three tiles
+    talk("<image>", "lies", source="mixed", images=[replace(picture(), width=64)]),  # one tile in the file
 ]
 
 
@@ -169,9 +171,9 @@ def test_bad_samples_are_dropped_with_their_reason(tmp_path):
     run.train()
     manifest = run.pack()
     mixed, talks = manifest.counts
-    assert (mixed.source, mixed.rows_in, mixed.rows_out) == ("mixed", 6, 0)
+    assert (mixed.source, mixed.rows_in, mixed.rows_out) == ("mixed", 7, 0)
     assert mixed.dropped == {
-        "image_token_mismatch": 2,
+        "image_token_mismatch": 3,
         "malformed_turns": 1,
         "not_in_stage": 1,
         "too_long": 1,
