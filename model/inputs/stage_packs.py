@@ -179,7 +179,8 @@ def _packing_report(recipe: Recipe, stage: str, epochs: list[pa.Table], plans: l
 
 def _compared(recipe: Recipe, stage: str, uses: pa.Table) -> dict[str, dict[str, float]]:
     """The metrics of each strategy's plan for the same uses."""
-    settings, found = recipe.stages[stage], {}
+    settings = recipe.stages[stage]
+    found: dict[str, dict[str, float]] = {}
     for strategy in STRATEGIES:
         plan = plan_epoch(uses, settings, seed=recipe.seed, stage=stage, epoch=0, strategy=strategy)
         lengths, tiles = uses["tokens"].to_numpy(), uses["tiles"].to_numpy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.errors import AerieError
@@ -10,6 +10,8 @@ from model.inputs.packing import STRATEGIES, plan_packs
 from model.inputs.packing_balanced import PART, deal
 from model.inputs.packing_report import packing_metrics
 
+# The first draw of a process reads the project's constants, which takes a second on a busy machine.
+PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 STRATEGY = st.sampled_from(sorted(STRATEGIES))
 LENGTHS = st.lists(st.integers(1, 100), min_size=1, max_size=80)
 SAMPLES = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 5)), max_size=80)
@@ -36,6 +38,7 @@ def emptiest_first(lengths, capacity: int, count: int) -> list[list[int]]:
     return [pack for pack in packs if pack]
 
 
+@PROPERTY
 @given(SAMPLES, STRATEGY, st.sampled_from([None, 5, 12]))
 def test_every_sample_is_in_exactly_one_pack_and_no_limit_is_exceeded(samples, strategy, max_tiles):
     lengths, tiles = [length for length, _ in samples], [count for _, count in samples]
@@ -47,6 +50,7 @@ def test_every_sample_is_in_exactly_one_pack_and_no_limit_is_exceeded(samples, s
     assert packs == listed(plan_packs(lengths, 100, strategy=strategy, tiles=tiles, max_tiles=max_tiles))
 
 
+@PROPERTY
 @given(SAMPLES, STRATEGY, st.sampled_from([None, 5]), st.randoms(use_true_random=False))
 def test_the_given_order_only_decides_between_equal_samples(samples, strategy, max_tiles, random):
     mixed = list(samples)
@@ -62,6 +66,7 @@ def test_the_given_order_only_decides_between_equal_samples(samples, strategy, m
     assert contents(samples) == contents(mixed)
 
 
+@PROPERTY
 @given(LENGTHS)
 def test_balanced_never_takes_more_packs_than_best_fit(lengths):
     assert len(plan_packs(lengths, 100)) <= len(plan_packs(lengths, 100, strategy="best_fit"))
@@ -104,6 +109,7 @@ def test_best_fit_takes_the_fullest_and_first_fit_the_oldest():
     assert listed(plan_packs(lengths, 100, strategy="first_fit")) == [[1, 3], [0, 2]]
 
 
+@PROPERTY
 @given(SAMPLES, st.sampled_from([100, 5]))
 def test_first_fit_equals_the_plain_loop(samples, max_tiles):
     lengths, tiles = [length for length, _ in samples], [count for _, count in samples]
@@ -119,6 +125,7 @@ def test_first_fit_equals_the_plain_loop(samples, max_tiles):
     assert listed(plan_packs(lengths, 100, strategy="first_fit", tiles=tiles, max_tiles=max_tiles)) == packs
 
 
+@PROPERTY
 @given(SAMPLES)
 def test_best_fit_leaves_the_least_room_of_all_choices(samples):
     lengths, tiles = [length for length, _ in samples], [count for _, count in samples]
@@ -139,12 +146,14 @@ def test_best_fit_leaves_the_least_room_of_all_choices(samples):
     assert sorted(rooms) == sorted(room)  # which of equally full packs takes a sample changes no room
 
 
+@PROPERTY
 @given(LENGTHS)
 def test_reference_equals_the_plain_loop(lengths):
     plain = emptiest_first(lengths, 100, -(-sum(lengths) // 100) + 20)
     assert listed(plan_packs(lengths, 100, strategy="reference")) == plain
 
 
+@PROPERTY
 @given(LENGTHS, st.integers(1, 12))
 def test_dealing_in_rounds_gives_the_loads_of_dealing_one_by_one(lengths, count):
     lengths = sorted(lengths, reverse=True)
