@@ -6,10 +6,14 @@ import torch
 def fuse(embeddings: torch.Tensor, input_ids: torch.Tensor, features: torch.Tensor, image_id: int) -> torch.Tensor:
     """Embeddings [T, D] with the image tokens' rows replaced by `features` [N, D].
 
-    Raises ValueError when the counts differ: the reference silently multiplies such a batch's loss by zero.
+    Raises ValueError when the counts differ: the reference silently multiplies such a batch's loss by zero. Only the
+    total is compared here; `model.inputs.merge.check_image_tokens` compares sample by sample before the pack leaves
+    the CPU. On a GPU the comparison is made there and ends the process: reading the count back would make the CPU wait
+    for both towers in every step.
     """
     places = input_ids == image_id
-    expected = int(places.sum())
-    if expected != len(features):
+    if places.is_cuda:
+        torch._assert_async(places.sum() == len(features), "image tokens in the text and image features differ")
+    elif (expected := int(places.sum())) != len(features):
         raise ValueError(f"{expected} image tokens in the text, {len(features)} image features: tiles don't fit text")
     return embeddings.masked_scatter(places.unsqueeze(-1), features.to(embeddings.dtype))

@@ -15,6 +15,9 @@ def build_language(settings: LanguageSettings, vocab_size: int) -> Qwen2ForCausa
         num_attention_heads=settings.num_heads,
         num_key_value_heads=settings.num_kv_heads,
         max_position_embeddings=settings.max_positions,
+        rms_norm_eps=settings.rms_norm_eps,
+        hidden_act=settings.hidden_act,
+        attention_dropout=0.0,
         rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
         tie_word_embeddings=settings.tie_embeddings,
     )

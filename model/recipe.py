@@ -1,9 +1,11 @@
 """The whole recipe: data, model, three stages, evaluation, in one YAML file."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from data.files import is_s3
 from data.recipe import DataSettings, recipe_document
 from data.settings.base import Strict, validated
 from model.config import ModelSettings
@@ -16,8 +18,14 @@ class StageSettings(Strict):
     """One training stage."""
 
     trainable: tuple[Part, ...] = Field(default=("connector", "vision", "language"), min_length=1)
+    train_new_tokens: bool = Field(
+        default=False, description="where language is frozen, the rows of Eagle's 11 tokens learn all the same"
+    )
     capacity: int = Field(default=16384, ge=64, description="tokens per pack")
     max_tiles_per_pack: int | None = Field(default=None, ge=1)
+    too_long: Literal["drop", "truncate"] = Field(
+        default="drop", description="a sample of more tokens than a pack: leave it out, or cut turns and answers"
+    )
     packing: Literal["balanced", "best_fit", "first_fit", "reference"] = "balanced"
     packs_per_step: int = Field(default=1, ge=1, description="global batch in packs, over all ranks")
     epochs: int = Field(default=1, ge=1)
@@ -31,10 +39,19 @@ class StageSettings(Strict):
     grad_clip: float = Field(default=1.0, gt=0)
     zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["fp32", "bf16"] = "bf16"
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="layers that learn compute twice what the backward pass needs: less memory, more time",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
     nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
+
+    @property
+    def only_new_tokens(self) -> bool:
+        """True where of the language model only the new tokens' rows learn."""
+        return self.train_new_tokens and "language" not in self.trainable
 
 
 class EvaluationSettings(Strict):
@@ -71,6 +88,11 @@ class Recipe(Strict):
                 message = f"must be a multiple of {ranks}processes ({self.processes})"
                 raise ValueError(f"stages.{name}.packs_per_step {message}")
         return self
+
+
+def beside_recipe(path: str, recipe_uri: str) -> str:
+    """Where a path in a recipe points to: a relative one counts from the recipe's folder."""
+    return path if is_s3(path) else str(Path(recipe_uri).parent / path)
 
 
 def load_recipe(uri: str, sha256: str = "") -> Recipe:

@@ -65,7 +65,7 @@ class TensorReader:
 
 @contextmanager
 def open_tensors(folder: str) -> Iterator[TensorReader]:
-    """The tensors of a local folder. `AerieError` names a missing, truncated or contradictory file."""
+    """The tensors of a local folder, or of one file. `AerieError` names a missing, truncated or contradictory file."""
     with ExitStack() as stack:
         handles: dict[str, Any] = {}
         for path, promised in _files(Path(folder)):
@@ -123,6 +123,8 @@ def header_of(tensor: torch.Tensor) -> TensorHeader:
 
 def _files(folder: Path) -> list[tuple[Path, set[str]]]:
     """The safetensors files of a folder, each with the tensors that an index promises in it."""
+    if folder.is_file():
+        return [(folder, set())]
     index, single = folder / INDEX_FILE, folder / WEIGHTS_FILE
     if not index.is_file():
         if not single.is_file():

@@ -62,15 +62,14 @@ class VisionLanguageModel(nn.Module):
     def embed(self, input_ids: torch.Tensor, tiles: torch.Tensor) -> torch.Tensor:
         """Token ids [T] and uint8 tiles [P, H, W, 3] to the language model's input [T, D].
 
-        Without tiles a grey dummy runs through the towers with weight zero: every rank then issues the same
-        collectives, and no parameter is ever without a gradient.
+        Without tiles a grey dummy runs through the towers and none of its features is used: every rank then issues the
+        same collectives, and no parameter is ever without a gradient. An empty slice adds nothing whatever the features
+        are, and its gradients are zeros; a product with 0 would turn an overflow in the dummy into a NaN loss.
         """
-        embeddings = self.language.get_input_embeddings()(input_ids)
-        if len(tiles) == 0:
-            size = self.settings.tiling.tile_size
-            dummy = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=input_ids.device)
-            return embeddings + 0.0 * self.encode_tiles(dummy).sum().to(embeddings.dtype)
-        return fuse(embeddings, input_ids, self.encode_tiles(tiles).flatten(0, 1), self.image_context_id)
+        size = self.settings.tiling.tile_size
+        shown = tiles if len(tiles) else tiles.new_full((1, size, size, 3), 128)
+        features = self.encode_tiles(shown)[: len(tiles)].flatten(0, 1)
+        return fuse(self.language.get_input_embeddings()(input_ids), input_ids, features, self.image_context_id)
 
     def hidden_states(self, pack: PackTensors) -> torch.Tensor:
         """The last hidden states [T, D] of a pack; its samples don't see each other."""

@@ -26,12 +26,15 @@ def show_plan(recipe: Recipe, console: Console) -> None:
 
     found = plan(recipe)
     console.print(f"Recipe [bold]{recipe.name}[/] {recipe.sha256[:12]}, seed {recipe.seed}", highlight=False)
-    parts = _table("Network", "part", "parameters")
-    for name, count in {**found.parameters, "total": found.total}.items():
+    parts = _table(f"Network {recipe.model.preset or ''}".rstrip(), "part", "parameters")
+    for name, count in found.parameters.items():
         parts.add_row(name, f"{count:,}")
+        for piece, inside in found.pieces.get(name, {}).items():
+            parts.add_row(f"  {piece}", f"{inside:,}" if inside else "tied", style="dim")
+    parts.add_row("total", f"{found.total:,}")
     console.print(parts)
     console.print(
-        f"{found.tokens_per_tile} tokens per tile, at most {found.max_image_tokens} per image "
+        f"{found.tokens_per_tile} tokens per tile, at most {found.max_image_tokens:,} per image "
         f"(tile {recipe.model.tiling.tile_size} px, {found.max_tiles} tiles with thumbnail)",
         highlight=False,
     )
@@ -54,6 +57,7 @@ def show_curation(samples: int, console: Console) -> None:
 STAGE_ROWS = {
     "trains": "trains",
     "trainable": "trainable parameters",
+    "processes": "nodes × processes",
     "capacity": "tokens per pack",
     "packs_per_step": "packs per step",
     "epochs": "epochs",

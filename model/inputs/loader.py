@@ -15,7 +15,7 @@ from data.storage import Manifest, read_manifest, read_tables
 from model.config import ModelSettings
 from model.inputs.batch import EncodedSample, PackedBatch
 from model.inputs.encode import encode_sample, image_tiles
-from model.inputs.merge import merge
+from model.inputs.merge import check_image_tokens, merge
 from model.inputs.tokens import ChatTokenizer
 from model.recipe import Recipe
 
@@ -108,9 +108,11 @@ class PackLoader:
         return int(self.table["tokens"].slice(start, end - start).to_numpy().sum())
 
     def pack(self, index: int) -> PackedBatch:
-        """Pack number `index`."""
+        """Pack number `index`; `AerieError` names a sample that changed after packing or whose tiles don't fit it."""
         start, end = self._span(index)
-        return merge([self._encoded(use) for use in self.table.slice(start, end - start).to_pylist()])
+        batch = merge([self._encoded(use) for use in self.table.slice(start, end - start).to_pylist()])
+        check_image_tokens(batch, self.tokenizer.image_context_id, self._settings.tokens_per_tile)
+        return batch
 
     def _span(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):

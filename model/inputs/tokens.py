@@ -39,7 +39,19 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
     Equal texts in any order give an equal tokenizer. Every byte is a token, so no text is unknown.
     """
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = byte_level(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(CHAT_TOKENS) - len(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return with_special_tokens(tokenizer)
+
+
+def byte_level(model: models.BPE) -> Tokenizer:
+    """A tokenizer around a BPE that reads text as Qwen2's does: NFC, Qwen2's words, bytes."""
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -49,13 +61,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(CHAT_TOKENS) - len(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return with_special_tokens(tokenizer)
+    return tokenizer
 
 
 def with_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
@@ -90,8 +96,9 @@ class ChatTokenizer:
         for token in (*CHAT_TOKENS, *SPECIAL_TOKENS):
             if self.token_id(token) in self._plain.encode(token).ids:
                 raise AerieError(f"{token!r} is an ordinary word of the tokenizer: user text could forge it")
+        self.new_token_ids: tuple[int, ...] = tuple(self.token_id(token) for token in SPECIAL_TOKENS)
         self.markup_ids = {token: self.token_id(token) for token in MARKUP_TOKENS}
-        self.vocab_size: int = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+        self.vocab_size: int = 1 + max(self.vocabulary().values())
         self.image_context_id = self.token_id(IMAGE_CONTEXT)
         self.image_start_id, self.image_end_id = self.token_id(IMAGE_START), self.token_id(IMAGE_END)
         self.im_start_id, self.im_end_id = self.token_id(TURN_START), self.token_id(TURN_END)
@@ -101,6 +108,14 @@ class ChatTokenizer:
         """The tokenizer that a finished tokenizer step keeps in its folder."""
         payload = read_attachment(tokenizer_uri, read_manifest(tokenizer_uri), "tokenizer")
         return cls(parse_tokenizer(payload, f"the tokenizer in {tokenizer_uri}"))
+
+    def to_json(self) -> str:
+        """The tokenizer with all its tokens as the text of a tokenizer.json."""
+        return str(self._full.to_str(pretty=True))
+
+    def vocabulary(self) -> dict[str, int]:
+        """Every token's id by its spelling, special tokens too."""
+        return dict(self._full.get_vocab(with_added_tokens=True))
 
     def token_id(self, token: str) -> int:
         """The id of one token by its text."""

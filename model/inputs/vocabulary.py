@@ -3,17 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from data.errors import AerieError
-from data.files import exists, is_s3, join, read_bytes
+from data.files import exists, join, read_bytes
 from data.ledger import Tally
 from data.progress import Progress
 from data.schema import IMAGE_PLACEHOLDER
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
+from model.inputs.qwen_vocabulary import qwen_tokenizer
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
-from model.recipe import Recipe, load_recipe
+from model.recipe import Recipe, beside_recipe, load_recipe
 
 VERSION = 1
 
@@ -41,7 +41,8 @@ def train_tokenizer(recipe_uri: str, recipe_sha256: str, formatting_uri: str, ou
     if published is None:
         tokenizer = train_bpe(texts, recipe.model.tokenizer.vocab_size)
     else:
-        tokenizer = with_special_tokens(parse_tokenizer(*published))
+        parse = qwen_tokenizer if published[1].endswith(".tiktoken") else parse_tokenizer
+        tokenizer = with_special_tokens(parse(*published))
     report = _tokenizer_report(ChatTokenizer(tokenizer), texts)
     return commit(
         out_uri,
@@ -62,14 +63,16 @@ def train_tokenizer(recipe_uri: str, recipe_sha256: str, formatting_uri: str, ou
 
 
 def _published(recipe: Recipe, recipe_uri: str) -> tuple[bytes, str] | None:
-    """(bytes, URI) of the tokenizer.json that the recipe names; a relative path counts from the recipe."""
+    """(bytes, URI) of the tokenizer.json or qwen.tiktoken that the recipe names; a relative path counts from it."""
     path = recipe.model.tokenizer.path
     if path is None:
         return None
-    uri = path if is_s3(path) else str(Path(recipe_uri).parent / path)
-    uri = uri if uri.endswith(".json") else join(uri, "tokenizer.json")
+    uri = beside_recipe(path, recipe_uri)
+    uri = uri if uri.endswith((".json", ".tiktoken")) else join(uri, "tokenizer.json")
     if not exists(uri):
-        raise AerieError(f"model.tokenizer.path: no file {uri}; name a tokenizer.json or a folder that holds one")
+        raise AerieError(
+            f"model.tokenizer.path: no file {uri}; name a tokenizer.json, a folder that holds one, or a qwen.tiktoken"
+        )
     return read_bytes(uri), uri
 
 

@@ -1,9 +1,16 @@
 """What a recipe will build and need, found without memory for a single weight (PyTorch's meta device)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from model.config import PARTS, ModelSettings
+from model.inputs.tokens import SPECIAL_TOKENS
 from model.recipe import Recipe, StageSettings
+
+if TYPE_CHECKING:  # torch takes seconds to load, and `aerie --help` doesn't need it
+    from torch import nn
+
+    from model.vlm import VisionLanguageModel
 
 MIB = 1 << 20
 
@@ -12,11 +19,13 @@ MIB = 1 << 20
 class StagePlan:
     """One stage: its settings, how many parameters train, and the memory of the model's state.
 
+    processes: nodes × processes on each.
     state_mib: weights, gradients and AdamW state in MiB a process, after ZeRO's sharding; activations come on top.
     """
 
     trains: str
     trainable: str
+    processes: str
     capacity: int
     packs_per_step: int
     epochs: int
@@ -28,9 +37,10 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Parameters by part, image tokens, and the three stages."""
+    """Parameters by part, and of the pieces inside each; image tokens; and the three stages."""
 
     parameters: dict[str, int]
+    pieces: dict[str, dict[str, int]]
     tokens_per_tile: int
     max_tiles: int
     stages: dict[str, StagePlan]
@@ -46,15 +56,34 @@ class Plan:
         return self.tokens_per_tile * self.max_tiles
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTables:
+    """The input and output table together, one when they are tied: parameters in all, and rows of each."""
+
+    parameters: int
+    rows: int
+
+    def of(self, tokens: int) -> int:
+        """Parameters of so many tokens' rows."""
+        return tokens * self.parameters // self.rows
+
+
 def plan(recipe: Recipe) -> Plan:
     """Lay out a recipe's network and price its stages."""
     tiling = recipe.model.tiling
-    parameters = count_parameters(recipe.model)
+    network = meta_network(recipe.model)
+    parameters, pieces = network.parameter_counts(), count_pieces(network)
+    tables = TokenTables(
+        parameters=pieces["language"]["embedding"] + pieces["language"]["head"], rows=network.vocab_size
+    )
     return Plan(
         parameters=parameters,
+        pieces=pieces,
         tokens_per_tile=recipe.model.tokens_per_tile,
         max_tiles=tiling.max_tiles + (1 if tiling.thumbnail and tiling.max_tiles > 1 else 0),
-        stages={name: _stage_plan(stage, parameters, recipe.processes) for name, stage in recipe.stages.items()},
+        stages={
+            name: _stage_plan(stage, parameters, tables, recipe.processes) for name, stage in recipe.stages.items()
+        },
     )
 
 
@@ -70,13 +99,18 @@ def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, pr
     return trainable * optimizer / shard[0] + trainable * gradient / shard[1] + (trainable + frozen) * weight / shard[2]
 
 
-def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int) -> StagePlan:
-    trainable = sum(count for part, count in parameters.items() if part in stage.trainable)
-    frozen = sum(parameters.values()) - trainable
-    state = state_bytes(trainable, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
+def _stage_plan(stage: StageSettings, parameters: dict[str, int], tables: TokenTables, processes: int) -> StagePlan:
+    parts: list[str] = [part for part in PARTS if part in stage.trainable]
+    trainable = held = sum(parameters[part] for part in parts)
+    if stage.only_new_tokens:  # few rows learn, but the optimizer holds whole tables
+        parts.append("new tokens")
+        trainable, held = trainable + tables.of(len(SPECIAL_TOKENS)), held + tables.parameters
+    frozen = sum(parameters.values()) - held
+    state = state_bytes(held, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
     return StagePlan(
-        trains=", ".join(part for part in PARTS if part in stage.trainable),
+        trains=", ".join(parts),
         trainable=f"{trainable:,}",
+        processes=f"{stage.nodes} × {processes}",
         capacity=stage.capacity,
         packs_per_step=stage.packs_per_step,
         epochs=stage.epochs,
@@ -87,12 +121,36 @@ def _stage_plan(stage: StageSettings, parameters: dict[str, int], processes: int
     )
 
 
-def count_parameters(settings: ModelSettings) -> dict[str, int]:
-    """Parameters by part of the network that training would build."""
+def meta_network(settings: ModelSettings) -> "VisionLanguageModel":
+    """The network that training would build, on the meta device: shapes without memory.
+
+    The tokenizer is taken at its wanted size; the published tables have rows to spare for Eagle's tokens.
+    """
     import torch
 
     from model.vlm import VisionLanguageModel
 
     with torch.device("meta"):
-        model = VisionLanguageModel(settings, settings.tokenizer.vocab_size, image_context_id=0)
-    return model.parameter_counts()
+        return VisionLanguageModel(settings, settings.language.rows(settings.tokenizer.vocab_size), image_context_id=0)
+
+
+def count_pieces(network: "VisionLanguageModel") -> dict[str, dict[str, int]]:
+    """Parameters of the pieces inside vision and language; they add up to the part.
+
+    `decoder` is the layers with the final norm. A head tied to the embedding has no parameters of its own.
+    """
+    language, decoder = network.language, network.language.model
+    embedding = _parameters(decoder.embed_tokens)
+    tied = language.lm_head.weight is decoder.embed_tokens.weight
+    return {
+        "vision": {name: _parameters(tower) for name, tower in network.vision.named_children()},
+        "language": {
+            "embedding": embedding,
+            "decoder": _parameters(decoder) - embedding,
+            "head": 0 if tied else _parameters(language.lm_head),
+        },
+    }
+
+
+def _parameters(module: "nn.Module") -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from model.new_tokens import token_tables
 from model.recipe import StageSettings
+from model.training.activations import checkpoint_activations
 from model.training.freezing import parameter_groups
-from model.vlm import PackTensors
+from model.vlm import PackTensors, VisionLanguageModel
 
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 MAX_BUCKET = 500_000_000  # elements that ZeRO reduces or gathers at once; its own default
@@ -77,12 +79,15 @@ class TrainingEngine:
     ranks, so each rank's share is multiplied by their number; the result doesn't depend on it.
     """
 
-    def __init__(self, model: nn.Module, settings: StageSettings, device: torch.device) -> None:
+    def __init__(self, model: VisionLanguageModel, settings: StageSettings, device: torch.device) -> None:
         import deepspeed
 
         self.device, self.settings = device, settings
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
-        groups = parameter_groups(model, settings.weight_decay)
+        if settings.activation_checkpointing:
+            checkpoint_activations(model)
+        undecayed = token_tables(model.language) if settings.only_new_tokens else ()
+        groups = parameter_groups(model, settings.weight_decay, undecayed)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
         micro_batches = settings.packs_per_step // self.world

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from torch import distributed
 
 from data.errors import AerieError
 from data.files import join, read_bytes, write_bytes
@@ -16,6 +17,7 @@ from model.checkpoint_files import CONFIG_FILE
 from model.inputs.batch import PackedBatch
 from model.inputs.loader import PackLoader
 from model.loss import token_weights
+from model.pretrained import load_pretrained
 from model.recipe import Recipe, StageSettings, load_recipe
 from model.tensor_files import WEIGHTS_FILE
 from model.training.checkpointing import Checkpoints
@@ -164,11 +166,16 @@ class Trainer:
 
 
 def initial_network(job: TrainingJob, recipe: Recipe, loader: PackLoader) -> VisionLanguageModel:
-    """The parent stage's network, or a fresh one."""
+    """The parent stage's network, or a fresh one with the published parts that the recipe names."""
     tokenizer = loader.tokenizer
-    model = build_model(recipe.model, tokenizer.vocab_size, tokenizer.image_context_id, recipe.seed)
+    rows = recipe.model.language.rows(tokenizer.vocab_size)
+    model = build_model(recipe.model, rows, tokenizer.image_context_id, recipe.seed)
     if job.parent_uri:
         load_weights(model, job.parent_uri)
+        return model
+    for line in load_pretrained(model, recipe.model.pretrained, tokenizer, job.recipe_uri):
+        if distributed.get_rank() == 0:
+            print(f"{job.stage}  {line}", flush=True)
     return model
 
 
@@ -179,7 +186,7 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     loader = PackLoader.open(recipe, job.stage, job.packing_uri, job.formatting_uri, job.tokenizer_uri)
     device = join_processes()
     model = initial_network(job, recipe, loader)
-    freeze(model, settings.trainable)
+    freeze(model, settings.trainable, loader.tokenizer.new_token_ids if settings.only_new_tokens else ())
     engine = TrainingEngine(model, settings, device)
     trainer = Trainer(job, recipe, loader, engine)
     trainer.resume()

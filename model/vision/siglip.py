@@ -5,9 +5,7 @@ from torch import nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from model.config import ModelSettings
-from model.vision.pixels import Normalise
-
-SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+from model.vision.pixels import SIGLIP_PIXELS
 
 
 class SiglipTower(nn.Module):
@@ -20,7 +18,7 @@ class SiglipTower(nn.Module):
         super().__init__()
         siglip = settings.siglip
         self.side = settings.tiling.tile_size // siglip.patch_size
-        self.normalise = Normalise(SIGLIP_MEAN, SIGLIP_STD)
+        self.normalise = SIGLIP_PIXELS
         self.vision_model = SiglipVisionModel(
             SiglipVisionConfig(
                 hidden_size=siglip.hidden_size,
@@ -29,6 +27,9 @@ class SiglipTower(nn.Module):
                 num_attention_heads=siglip.num_heads,
                 patch_size=siglip.patch_size,
                 image_size=settings.tiling.tile_size,
+                layer_norm_eps=siglip.layer_norm_eps,
+                hidden_act=siglip.hidden_act,
+                attention_dropout=0.0,
                 vision_use_head=False,
             )
         )

@@ -206,6 +206,7 @@ TRAINING_DOCUMENT = {
             "num_heads": 4,
             "num_kv_heads": 2,
             "max_positions": 512,
+            "embedding_rows": 400,  # more than the tokenizer's tokens, as in the published tables
         },
         "tokenizer": {"vocab_size": 320},
         "initialisation": "fan_in",

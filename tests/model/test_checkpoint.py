@@ -9,7 +9,7 @@ from model.checkpoint_files import CONFIG_FILE
 from model.inputs.merge import merge
 from model.inputs.tokens import IMAGE_CONTEXT, train_bpe
 from model.tensor_files import INDEX_FILE, WEIGHTS_FILE
-from model.training.cost import count_parameters
+from model.training.cost import meta_network
 from model.vlm import PackTensors, build_model
 
 
@@ -120,7 +120,7 @@ def test_one_file_after_shards_is_what_counts(spoken, tokenizer, tmp_path):
 def test_the_config_tells_the_parameters_by_part(tiny_model, tmp_path):
     save_checkpoint(str(tmp_path), tiny_model)
     parameters = json.loads((tmp_path / CONFIG_FILE).read_text())["parameters"]
-    assert parameters == count_parameters(tiny_model.settings) | {
+    assert parameters == meta_network(tiny_model.settings).parameter_counts() | {
         "language": sum(parameter.numel() for parameter in tiny_model.language.parameters())
     }
 

@@ -1,11 +1,13 @@
 """Merging keeps every token and tile and says where each sample lies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data.errors import AerieError
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
-from model.inputs.merge import merge
+from model.inputs.merge import check_image_tokens, merge
 
 
 def encoded(name: str, length: int, tiles: int) -> EncodedSample:
@@ -40,3 +42,39 @@ def test_a_text_only_pack_has_zero_tiles():
 def test_an_empty_pack_is_an_error():
     with pytest.raises(AerieError, match="at least one sample"):
         merge([])
+
+
+IMAGE, PER_TILE = 7, 4
+
+
+def pictured(name: str, tokens: int, tiles: int) -> EncodedSample:
+    """A sample with `tokens` image tokens between words."""
+    sample = encoded(name, tokens + 3, tiles)
+    return replace(sample, input_ids=np.array([1, *[IMAGE] * tokens, 2, 3], dtype=np.int64))
+
+
+def test_matching_image_tokens_pass():
+    check_image_tokens(merge([pictured("a", 8, 2), pictured("b", 0, 0), pictured("c", 4, 1)]), IMAGE, PER_TILE)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([(4, 1), (8, 1)], "sample b of 's' has 8 image tokens in its text and 4 image features .1 tiles, 4 each"),
+        ([(5, 1), (8, 2)], "sample a of 's' has 5 image tokens in its text and 4 image features"),
+        ([(0, 0), (4, 0)], "sample b of 's' has 4 image tokens in its text and 0 image features"),
+        ([(0, 1), (0, 0)], "sample a of 's' has 0 image tokens in its text and 4 image features"),
+        ([(8, 1), (4, 2)], "sample a of 's' has 8 image tokens in its text and 4 image features"),
+    ],
+    ids=["missing tile", "extra token", "no tile", "no token", "swapped, equal totals"],
+)
+def test_a_mismatch_names_the_sample_and_both_counts(counts, message):
+    batch = merge([pictured(name, *count) for name, count in zip("ab", counts, strict=True)])
+    with pytest.raises(AerieError, match=message):
+        check_image_tokens(batch, IMAGE, PER_TILE)
+
+
+def test_a_lost_tile_of_the_pack_is_noticed():
+    batch = merge([pictured("a", 8, 2)])
+    with pytest.raises(AerieError, match="the pack of samples a holds 1 tiles, not 2"):
+        check_image_tokens(replace(batch, tiles=batch.tiles[1:]), IMAGE, PER_TILE)

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from data.errors import AerieError
 from data.storage import read_manifest
-from model.checkpoint import load_model
+from model.evaluation.predict import Answerer
+from model.recipe import load_recipe
 from model.training.__main__ import main
 from model.training.job import TrainingJob, parse
 from model.training.launch import Output
@@ -85,7 +86,9 @@ def test_a_stage_leaves_a_network_its_metrics_and_a_closed_ledger(training_folde
     assert manifest.rows == 3 * 37
     assert [(count.source, count.rows_in, count.rows_out) for count in manifest.counts] == [("shapes", 37, 37)]
     assert set(manifest.lineage) == {"packing", "formatting", "tokenizer"}
-    assert load_model(str(out)).vocab_size > 256
+    recipe = load_recipe(str(training_folder / "recipe.yaml"))
+    answerer = Answerer.load(recipe, str(out), str(training_folder / "tokenizer"))
+    assert 256 < answerer.tokenizer.vocab_size < answerer.model.vocab_size == 400
     assert steps(out)[-1].loss < steps(out)[0].loss
 
 

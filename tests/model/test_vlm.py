@@ -56,6 +56,26 @@ def test_a_text_only_pack_gives_every_parameter_a_gradient(tiny_model, encoded):
     assert all(not p.grad.any() for p in tiny_model.vision.parameters())
 
 
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_an_overflow_in_the_dummy_tile_reaches_neither_loss_nor_gradients(tiny_model, encoded, broken):
+    expected, _ = loss_of(tiny_model, [encoded(20, 0, 1)])
+    with torch.no_grad():
+        tiny_model.connector[3].bias[0] = broken
+    total, _ = loss_of(tiny_model, [encoded(20, 0, 1)])
+    total.backward()
+    assert total.item() == expected.item()
+    for name, parameter in tiny_model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert name.startswith("language") or not parameter.grad.any(), name
+
+
+@pytest.mark.parametrize(("tokens_for", "tiles"), [(1, 0), (2, 1), (0, 1)])
+def test_image_tokens_without_their_features_are_an_error(tiny_model, encoded, tokens_for, tiles):
+    sample, other = encoded(20, tokens_for, 1), encoded(20, tiles, 2)
+    with pytest.raises(ValueError, match=f"{16 * tokens_for} image tokens in the text, {16 * tiles} image features"):
+        tiny_model.embed(torch.from_numpy(sample.input_ids), torch.from_numpy(other.tiles))
+
+
 def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tiny_settings):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_a_published_tokenizer_is_taken_and_gets_the_chat_tokens(finished_run, t
     ours, theirs = ChatTokenizer.load(f"{run}/tokenizer"), ChatTokenizer.load(str(tmp_path / "out"))
     assert theirs.encode("is a red shape present?") == ours.encode("is a red shape present?")
     assert theirs.image_context_id == ours.image_context_id
+
+
+def test_a_qwen_tiktoken_is_taken_too(finished_run, tmp_path):
+    lines = [base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256)]
+    (tmp_path / "qwen.tiktoken").write_bytes(b"".join(lines))
+    recipe = with_tokenizer(finished_run, tmp_path, path="qwen.tiktoken")
+    train_tokenizer(*recipe, f"{finished_run[2]}/formatting", str(tmp_path / "out"))
+    tokenizer = ChatTokenizer.load(str(tmp_path / "out"))
+    assert tokenizer.encode("né") == list("né".encode())
+    assert tokenizer.im_end_id == 258
+    assert tokenizer.image_context_id == 256 + 22
 
 
 def test_a_missing_published_tokenizer_is_named(finished_run, tmp_path):

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from model.recipe import load_recipe
@@ -64,3 +65,27 @@ def test_a_plan_prices_every_recipe_that_ships():
             "total",
         ]
         assert any(cell[:1] == ["learning rate"] and len(cell) == 4 for cell in cells)
+
+
+def test_a_plan_counts_the_pieces_of_each_part(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    document = yaml.safe_load((RECIPES / "mini.yaml").read_text())
+    path.write_text(yaml.safe_dump({**document, "model": {"preset": "eagle2-9b"}}, sort_keys=False))
+    cells = shown(show_plan, load_recipe(str(path)))
+    start = cells.index(["vision", "1,256,718,960"])
+    assert cells[start : start + 8] == [
+        ["vision", "1,256,718,960"],
+        ["siglip", "413,327,088"],
+        ["convnext", "843,391,872"],
+        ["connector", "40,392,704"],
+        ["language", "7,615,616,512"],
+        ["embedding", "544,997,376"],
+        ["decoder", "6,525,621,760"],
+        ["head", "544,997,376"],
+    ]
+    assert ["total", "8,912,728,176"] in cells
+    assert ["nodes × processes", "1 × 1", "1 × 1", "1 × 1"] in cells
+
+
+def test_a_tied_head_is_not_counted_twice():
+    assert ["head", "tied"] in shown(show_plan, load_recipe(str(RECIPES / "tiny.yaml")))
