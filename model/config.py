@@ -112,6 +112,9 @@ class ModelSettings(Strict):
     tokenizer: TokenizerSettings = TokenizerSettings()
     pretrained: PretrainedSettings = PretrainedSettings()
     system_prompt: str = "You are a helpful assistant."
+    number_images: bool = Field(
+        default=True, description="write <image 1>, <image 2>, ... before the images of a conversation with several"
+    )
     initialisation: Literal["published", "fan_in"] = Field(
         default="published", description="fresh weights: each library's own rule, or 1/sqrt(fan in) for toy widths"
     )

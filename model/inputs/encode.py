@@ -1,7 +1,7 @@
 """A conversation as tokens, labels and tiles: ChatML, images in place, labels on the answers only."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +11,8 @@ from data.files import read_bytes
 from data.images import ImageProblemError, decode_image
 from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample
 from model.config import ModelSettings, TilingSettings
-from model.inputs.batch import IGNORE_INDEX, EncodedSample
+from model.inputs.batch import EncodedSample
+from model.inputs.chatml import ChatScript
 from model.inputs.tiling import tile_count, tile_image
 from model.inputs.tokens import ChatTokenizer
 
@@ -62,54 +63,28 @@ def placed_pairs(sample: Sample, turns: Sequence[int] | None) -> tuple[list[Pair
     return chosen, placed
 
 
-class _Script:
-    """Token ids and labels, written piece by piece."""
-
-    def __init__(self, tokenizer: ChatTokenizer, settings: ModelSettings) -> None:
-        self.ids: list[int] = []
-        self.labels: list[int] = []
-        self._tokenizer, self._settings = tokenizer, settings
-        self._newline = tokenizer.encode("\n")
-
-    def put(self, ids: list[int], answer: bool = False) -> None:
-        """Append tokens; only those of an answer are labels."""
-        self.ids += ids
-        self.labels += ids if answer else [IGNORE_INDEX] * len(ids)
-
-    def system(self) -> None:
-        """The recipe's system prompt, the same in training and evaluation."""
-        text = self._tokenizer.encode(f"system\n{self._settings.system_prompt}")
-        self.put([self._tokenizer.im_start_id, *text, self._tokenizer.im_end_id, *self._newline])
-
-    def question(self, text: str, tiles: Iterator[int]) -> None:
-        """A user turn and the opening of the answer; `tiles` yields the tile count of each placed image."""
-        encode, tokenizer = self._tokenizer.encode, self._tokenizer
-        first, *rest = text.split(IMAGE_PLACEHOLDER)
-        ids = [tokenizer.im_start_id, *encode(f"user\n{first}")]
-        for part in rest:
-            context = [tokenizer.image_context_id] * (next(tiles) * self._settings.tokens_per_tile)
-            ids += [tokenizer.image_start_id, *context, tokenizer.image_end_id]
-            ids += encode(part if part.startswith("\n") else f"\n{part}")
-        ids += [tokenizer.im_end_id, *self._newline, tokenizer.im_start_id, *encode("assistant\n")]
-        self.put(ids)
-
-    def answer(self, text: str) -> None:
-        """The labelled answer up to and including the end of its turn."""
-        self.put([*self._tokenizer.encode_markup(text), self._tokenizer.im_end_id], answer=True)
-        self.put(self._newline)
-
-
 def _script(
-    sample: Sample, tokenizer: ChatTokenizer, settings: ModelSettings, turns: Sequence[int] | None
-) -> tuple[_Script, int]:
+    sample: Sample,
+    tokenizer: ChatTokenizer,
+    settings: ModelSettings,
+    turns: Sequence[int] | None,
+    max_tokens: int | None = None,
+) -> tuple[ChatScript, int]:
     """The written conversation and the number of images it places."""
     pairs, placed = placed_pairs(sample, turns)
     tiles = (tile_count(image.width, image.height, settings.tiling) for image in sample.images)
-    script = _Script(tokenizer, settings)
+    script = ChatScript(tokenizer, settings, placed)
     script.system()
     for question, answer in pairs:
         script.question(question, tiles)
         script.answer(answer)
+    if max_tokens is not None:
+        try:
+            script.cut(max_tokens)
+        except ValueError as error:
+            raise SampleProblemError(
+                "too_long", f"sample {sample.sample_id}: {error}, there is room for {max_tokens}"
+            ) from error
     return script, placed
 
 
@@ -120,13 +95,15 @@ def encode_sample(
     turns: Sequence[int] | None = None,
     *,
     tiles: Sequence[np.ndarray] | None = None,
+    max_tokens: int | None = None,
 ) -> EncodedSample:
     """A sample's conversation as the network takes it.
 
     `turns` are the pairs to keep, in that order (None: all). `tiles` are the images' tiles when the caller has them
-    already (uint8 [P_i, S, S, 3] each); else the images are decoded here.
+    already (uint8 [P_i, S, S, 3] each); else the images are decoded here. Above `max_tokens` the last answer is cut,
+    and nothing else (`model.inputs.truncation` drops whole turns before).
     """
-    script, placed = _script(sample, tokenizer, settings, turns)
+    script, placed = _script(sample, tokenizer, settings, turns, max_tokens)
     if tiles is None:
         tiles = [image_tiles(image, settings.tiling) for image in sample.images[:placed]]
     return EncodedSample(
@@ -140,10 +117,15 @@ def encode_sample(
 
 
 def token_count(
-    sample: Sample, tokenizer: ChatTokenizer, settings: ModelSettings, turns: Sequence[int] | None = None
+    sample: Sample,
+    tokenizer: ChatTokenizer,
+    settings: ModelSettings,
+    turns: Sequence[int] | None = None,
+    *,
+    max_tokens: int | None = None,
 ) -> int:
     """The length that `encode_sample` will give, without decoding a pixel."""
-    return len(_script(sample, tokenizer, settings, turns)[0].ids)
+    return len(_script(sample, tokenizer, settings, turns, max_tokens)[0].ids)
 
 
 def tiles_used(sample: Sample, settings: ModelSettings, turns: Sequence[int] | None = None) -> int:
@@ -167,7 +149,7 @@ def encode_prompt(
             "image_token_mismatch",
             f"prompt {prompt[:60]!r}: {placed} {IMAGE_PLACEHOLDER} placeholders, {len(images)} images",
         )
-    script = _Script(tokenizer, settings)
+    script = ChatScript(tokenizer, settings, placed)
     script.system()
     counts = [tile_count(image.width, image.height, settings.tiling) for image in images]
     script.question(prompt, iter(counts))

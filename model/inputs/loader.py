@@ -62,7 +62,10 @@ class DecodedSample:
 
 
 class PackLoader:
-    """`loader.pack(i)` is pack i of the stage, i from 0 over all epochs; any order, any process, the same pack."""
+    """`loader.pack(i)` is pack i of the stage, i from 0 over all epochs; any order, any process, the same pack.
+
+    Above `max_tokens` a sample's last answer is cut (stages that truncate); None: no sample is longer than planned.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,12 @@ class PackLoader:
         formatting_uri: str,
         formatting: Manifest,
         *,
+        max_tokens: int | None = None,
         sample_cache_bytes: int = SAMPLE_CACHE_BYTES,
         shard_cache_bytes: int = SHARD_CACHE_BYTES,
     ) -> None:
         self.table, self.tokenizer, self._settings = table.combine_chunks(), tokenizer, settings
-        self._formatting_uri, self._formatting = formatting_uri, formatting
+        self._formatting_uri, self._formatting, self._max_tokens = formatting_uri, formatting, max_tokens
         packs = table["pack"].to_numpy()
         self._starts = np.searchsorted(packs, np.arange(int(packs.max()) + 2)) if len(packs) else np.zeros(1, int)
         self._samples: BoundedCache[DecodedSample] = BoundedCache(sample_cache_bytes)
@@ -97,7 +101,9 @@ class PackLoader:
             if not exists(join(formatting_uri, shard.path)):
                 raise AerieError(f"shard {join(formatting_uri, shard.path)} is missing; run step 'formatting' again")
         table = pa.concat_tables(read_tables(packing_uri, packing))
-        return cls(table, recipe.model, ChatTokenizer.load(tokenizer_uri), formatting_uri, formatting)
+        settings, tokenizer = recipe.stages[stage], ChatTokenizer.load(tokenizer_uri)
+        max_tokens = settings.capacity if settings.too_long == "truncate" else None
+        return cls(table, recipe.model, tokenizer, formatting_uri, formatting, max_tokens=max_tokens)
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -121,7 +127,14 @@ class PackLoader:
 
     def _encoded(self, use: dict[str, Any]) -> EncodedSample:
         decoded = self._samples.get((use["shard"], use["row"]), lambda: self._decoded(use))
-        encoded = encode_sample(decoded.sample, self.tokenizer, self._settings, use["turns"], tiles=decoded.tiles)
+        encoded = encode_sample(
+            decoded.sample,
+            self.tokenizer,
+            self._settings,
+            use["turns"],
+            tiles=decoded.tiles,
+            max_tokens=self._max_tokens,
+        )
         if len(encoded.input_ids) != use["tokens"] or len(encoded.tiles) != use["tiles"]:
             raise AerieError(
                 f"sample {use['sample_id']} has {len(encoded.input_ids)} tokens and {len(encoded.tiles)} tiles, it was "

@@ -67,7 +67,7 @@ def pack_stage(
 
 def _packing_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) -> str:
     """Only what changes the packs: a new learning rate keeps them."""
-    names = {"capacity", "max_tiles_per_pack", "packing", "epochs", "turns_per_sample"}
+    names = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
     return fingerprint(
         step=f"packing/{stage}",
         version=VERSION,
@@ -75,6 +75,7 @@ def _packing_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) ->
         tiling=recipe.model.tiling.model_dump(),
         tokens_per_tile=recipe.model.tokens_per_tile,
         system_prompt=recipe.model.system_prompt,
+        number_images=recipe.model.number_images,
         seed=recipe.seed,
         inputs=lineage,
     )

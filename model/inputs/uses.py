@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -11,6 +11,7 @@ from model.config import ModelSettings
 from model.inputs.encode import SampleProblemError, question_answer_pairs, tiles_used, token_count
 from model.inputs.packing import plan_packs
 from model.inputs.tokens import ChatTokenizer
+from model.inputs.truncation import turns_that_fit
 from model.recipe import StageSettings
 
 PACK_SCHEMA = pa.schema(
@@ -72,7 +73,8 @@ def uses_of(
 ) -> list[SampleUse]:
     """The sample's use in each epoch; `SampleProblemError` when one of them can't be trained on.
 
-    A sample that is too long for a pack in any epoch is left out of all: it is counted once, as one sample.
+    A sample that is too long for a pack in any epoch is left out of all: it is counted once, as one sample. Where the
+    stage truncates, it loses turns from the end instead, and the last answer its end.
     """
     pairs = len(question_answer_pairs(sample))
     known: dict[tuple[int, ...], SampleUse] = {}
@@ -87,8 +89,12 @@ def uses_of(
             epoch=epoch,
             sample_id=sample.sample_id,
         )
+        if settings.too_long == "truncate":
+            turns = turns_that_fit(sample, tokenizer, model, turns, settings.capacity)
         if turns not in known:
             known[turns] = _use(sample, place, turns, tokenizer, model)
+            if settings.too_long == "truncate":  # the rest of the last answer is cut off, by the loader too
+                known[turns] = replace(known[turns], tokens=min(known[turns].tokens, settings.capacity))
             _check_room(known[turns], settings)
         uses.append(known[turns])
     return uses

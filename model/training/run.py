@@ -18,7 +18,7 @@ VERSION = 2
 # Settings that change how a stage is run, not what comes out.
 WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "nodes"}
 # The packs carry these already.
-IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "packing", "epochs", "turns_per_sample"}
+IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
 
 
 def train_stage(

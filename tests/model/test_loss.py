@@ -46,3 +46,23 @@ def test_weighted_loss_against_float64():
     logs = torch.log_softmax((hidden.double() @ head.weight.double().T + head.bias.double()), dim=-1)
     expected = -(0.5 * logs[0, 2] + logs[3, 4] + 2 * logs[4, 5])
     assert weighted_loss(hidden, head, labels, weights).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "expected"),
+    [
+        ("sqrt", (10 / 2 + 6 / 1) / (2 + 1)),  # the reference: sum_i (sum_t l_it / sqrt(n_i)) / sum_i sqrt(n_i)
+        ("token", (1 + 2 + 3 + 4 + 6) / 5),
+        ("sample", (10 / 4 + 6 / 1) / 2),
+    ],
+)
+def test_each_rule_on_numbers_worked_out_by_hand(reduction, expected):
+    """Sample 1 has two answers with losses 1, 2 and 3, 4; sample 2 one with loss 6; sample 3 none."""
+    labels = np.array([-100, 0, 0, -100, 0, 0, -100, 0, -100, -100])
+    losses = {1: 1.0, 2: 2.0, 4: 3.0, 5: 4.0, 7: 6.0}
+    logits = torch.zeros(10, 2, dtype=torch.float64)  # of two tokens, the label 0 with probability exp(-loss)
+    for place, loss in losses.items():
+        logits[place - 1] = torch.tensor([np.exp(-loss), 1 - np.exp(-loss)]).log()
+    weights, denominator = token_weights(labels, np.array([0, 6, 8, 10]), reduction)
+    total = weighted_loss(logits, nn.Identity(), torch.from_numpy(labels), torch.from_numpy(weights))
+    assert total.item() / denominator == pytest.approx(expected, rel=1e-6)

@@ -29,6 +29,14 @@ def test_packed_loss_and_gradients_equal_unpacked(tiny_model, encoded, reduction
         assert torch.allclose(together[name], parameter.grad, atol=1e-5), name
 
 
+def test_packed_logits_equal_unpacked(tiny_model, encoded):
+    samples = [encoded(20, 1, 1), encoded(31, 0, 2), encoded(9, 3, 3), encoded(14, 1, 4)]
+    with torch.no_grad():
+        packed = tiny_model.language.lm_head(tiny_model.hidden_states(PackTensors.of(merge(samples))))
+        alone = [tiny_model.language.lm_head(tiny_model.hidden_states(PackTensors.of(merge([s])))) for s in samples]
+    assert torch.allclose(packed, torch.cat(alone), atol=1e-5)
+
+
 def test_a_sample_does_not_see_its_neighbours(tiny_model, encoded):
     first, second, other = encoded(20, 1, 1), encoded(20, 1, 2), encoded(20, 1, 5)
     length = len(first.input_ids)
