@@ -63,7 +63,7 @@ def embed_prompts(model: VisionLanguageModel, prompts: Sequence[EncodedSample]) 
     features = image_features(model, [prompt.tiles for prompt in prompts], TILES_AT_ONCE)
     embedded = []
     for prompt, feature in zip(prompts, features, strict=True):
-        ids = torch.from_numpy(prompt.input_ids).to(words.weight.device)
+        ids = torch.from_numpy(prompt.input_ids).to(model.language.device)
         embedded.append(fuse(words(ids), ids, feature, model.image_context_id))
     return embedded
 
