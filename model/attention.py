@@ -20,7 +20,7 @@ PACKED_ATTENTION = "aerie_packed"
 NO_MASK: dict[str, None] = {"full_attention": None}
 FLASH_TYPES = (torch.bfloat16, torch.float16)
 # torch 2.11 takes fewer key heads than query heads as they come; from 2.12 on it wants to be told.
-_GROUPED = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
+_GROUPED: dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
 
 
 def packed_attention(
@@ -44,10 +44,9 @@ def packed_attention(
     """
     if takes_flash(query):
         # [T, heads, d] each: what the projections wrote, before transformers transposed it
-        packed = [part[0].transpose(0, 1) for part in (query, key, value)]
-        output = varlen_attn(
-            *packed, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen, scale=scaling, window_size=(-1, 0), **_GROUPED
-        )
+        query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+        borders: tuple[Any, ...] = (cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
+        output: Any = varlen_attn(query, key, value, *borders, scale=scaling, window_size=(-1, 0), **_GROUPED)
         return output.unsqueeze(0), None
     rows = len(cu_seqlens) - 1
     return attention_by_rows(query, key, value, sequence, positions, rows, max_seqlen, scaling), None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from data.errors import AerieError
 from model.fusion import fuse
 from model.generation_choice import Choice, Draw, Sampling, greedy
 from model.inputs.batch import EncodedSample
@@ -32,7 +33,7 @@ def generate(
     """The continuation of each prompt up to (without) the first of `end_ids`, at most `max_new_tokens` tokens.
 
     All prompts are one batch; `model` is in eval mode, the answers come in the prompts' order. Without `sampling` the
-    most likely token is taken at each step. ValueError when a prompt's image tokens don't fit its tiles.
+    most likely token is taken at each step. `AerieError` when a prompt's image tokens aren't those of its tiles.
     """
     choose = Draw(sampling, prompts) if sampling is not None else greedy
     embedded = embed_prompts(model, prompts)
@@ -58,12 +59,23 @@ def generate_stream(
 
 @torch.inference_mode()
 def embed_prompts(model: VisionLanguageModel, prompts: Sequence[EncodedSample]) -> list[torch.Tensor]:
-    """The language model's input [T_b, D] of each prompt, images in place, on the model's device."""
+    """The language model's input [T_b, D] of each prompt, images in place, on the model's device.
+
+    `AerieError` when a prompt's image tokens aren't those of its tiles.
+    """
+    for number, prompt in enumerate(prompts):
+        found = int((prompt.input_ids == model.image_context_id).sum())
+        expected = len(prompt.tiles) * model.settings.tokens_per_tile
+        if found != expected:  # on the host: on a GPU the same finding would end the process
+            raise AerieError(
+                f"prompt {number} has {found} image tokens in its text and {expected} image features of its "
+                f"{len(prompt.tiles)} tiles; encode it with model.inputs.encode and this checkpoint's settings"
+            )
     words = model.language.get_input_embeddings()
     features = image_features(model, [prompt.tiles for prompt in prompts], TILES_AT_ONCE)
     embedded = []
     for prompt, feature in zip(prompts, features, strict=True):
-        ids = torch.from_numpy(prompt.input_ids).to(words.weight.device)
+        ids = torch.from_numpy(prompt.input_ids).to(model.language.device)
         embedded.append(fuse(words(ids), ids, feature, model.image_context_id))
     return embedded
 

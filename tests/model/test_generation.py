@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from data.errors import AerieError
 from model.generation import continue_prompts, embed_prompts, generate, generate_stream, left_padded
 from model.generation_choice import Sampling, greedy
 from model.inputs.batch import IGNORE_INDEX
@@ -95,9 +96,11 @@ def test_the_images_matter(model, prompts):
     assert [torch.equal(*pair) for pair in zip(one, other, strict=True)] == [not len(each.tiles) for each in prompts]
 
 
-def test_image_tokens_without_their_tiles_are_an_error(model, prompts):
-    with pytest.raises(Exception, match="image"):
-        generate(model, [replace(prompts[1], tiles=prompts[1].tiles[:0])], end_ids=[], max_new_tokens=1)
+def test_image_tokens_without_their_tiles_are_an_error_that_names_the_prompt(model, prompts):
+    """Also where the totals agree: one prompt's tile must not be shown in the next."""
+    short, long = replace(prompts[1], tiles=prompts[2].tiles), replace(prompts[2], tiles=prompts[1].tiles)
+    with pytest.raises(AerieError, match="prompt 1 has 16 image tokens in its text and 32 image features of its 2"):
+        generate(model, [prompts[0], short, long], end_ids=[], max_new_tokens=1)
 
 
 def test_training_goes_on_after_generating(model, prompts):
