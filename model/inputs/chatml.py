@@ -43,13 +43,6 @@ class ChatScript:
         ids += [tokenizer.im_end_id, *self._newline, tokenizer.im_start_id, *encode("assistant\n")]
         self.put(ids)
 
-    def _number(self) -> str:
-        """The text before an image: its number when there are several (reference data_prepare.py), else nothing."""
-        if not self._numbered:
-            return ""
-        self._placed += 1
-        return f"<image {self._placed}>"
-
     def answer(self, text: str) -> None:
         """The labelled answer up to and including the end of its turn."""
         self._answer_start = len(self.ids)
@@ -61,3 +54,10 @@ class ChatScript:
         if length <= self._answer_start:
             raise ValueError(f"{self._answer_start} tokens before the answer")
         del self.ids[length:], self.labels[length:]
+
+    def _number(self) -> str:
+        """The text before an image: its number when there are several (reference data_prepare.py), else nothing."""
+        if not self._numbered:
+            return ""
+        self._placed += 1
+        return f"<image {self._placed}>"

@@ -116,6 +116,13 @@ def encode_sample(
     )
 
 
+def text_ids(
+    sample: Sample, tokenizer: ChatTokenizer, settings: ModelSettings, turns: Sequence[int] | None = None
+) -> list[int]:
+    """The token ids that `encode_sample` will give, without decoding a pixel."""
+    return _script(sample, tokenizer, settings, turns)[0].ids
+
+
 def token_count(
     sample: Sample,
     tokenizer: ChatTokenizer,

@@ -15,6 +15,7 @@ from data.storage import Manifest, read_manifest, read_tables
 from model.config import ModelSettings
 from model.inputs.batch import EncodedSample, PackedBatch
 from model.inputs.encode import encode_sample, image_tiles
+from model.inputs.epoch_packs import verify_plan
 from model.inputs.merge import check_image_tokens, merge
 from model.inputs.tokens import ChatTokenizer
 from model.recipe import Recipe
@@ -101,6 +102,7 @@ class PackLoader:
             if not exists(join(formatting_uri, shard.path)):
                 raise AerieError(f"shard {join(formatting_uri, shard.path)} is missing; run step 'formatting' again")
         table = pa.concat_tables(read_tables(packing_uri, packing))
+        verify_plan(table, packing_uri, packing)
         settings, tokenizer = recipe.stages[stage], ChatTokenizer.load(tokenizer_uri)
         max_tokens = settings.capacity if settings.too_long == "truncate" else None
         return cls(table, recipe.model, tokenizer, formatting_uri, formatting, max_tokens=max_tokens)

@@ -38,7 +38,8 @@ def qwen_tokenizer(payload: bytes, where: str) -> Tokenizer:
         return "".join(letters[byte] for byte in token)
 
     ordered = sorted(ranks, key=ranks.__getitem__)
-    merges = [tuple(map(spelled, _halves(token, ranks, where))) for token in ordered if len(token) > 1]
+    pairs = (_halves(token, ranks, where) for token in ordered if len(token) > 1)
+    merges = [(spelled(left), spelled(right)) for left, right in pairs]
     tokenizer = byte_level(models.BPE(vocab={spelled(token): rank for token, rank in ranks.items()}, merges=merges))
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in QWEN25_CONTROL_TOKENS])
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in QWEN25_TEXT_TOKENS])

@@ -5,19 +5,26 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from data.errors import AerieError
 from data.ledger import Tally
 from data.progress import Progress
 from data.schema import Sample, table_to_samples
 from data.storage import Manifest, ShardWriter, attach, commit, committed, fingerprint, read_manifest, read_tables
 from model.inputs.encode import SampleProblemError
-from model.inputs.packing import STRATEGIES, plan_packs
+from model.inputs.epoch_packs import PlanHash, pack_tables, plan_epoch
+from model.inputs.packing import STRATEGIES
+from model.inputs.packing_plan import PackPlan
 from model.inputs.packing_report import histogram, packing_metrics, per_category
 from model.inputs.tokens import ChatTokenizer
-from model.inputs.uses import PACK_SCHEMA, SampleUse, pack_table, plan_epoch, uses_of
+from model.inputs.uses import PACK_SCHEMA, SampleUse, use_table, uses_of
 from model.recipe import STAGES, Recipe, load_recipe
 
-VERSION = 1
+VERSION = 2
+ROWS_PER_SHARD = 1 << 16  # narrow rows: 21.6 million samples are some 330 shards
+COMPARED = 200_000  # uses on which the report compares the strategies
 
 
 def pack_stage(
@@ -26,7 +33,8 @@ def pack_stage(
     """Plan every pack of a stage, all epochs, from exact token counts; no pixel is decoded.
 
     Shards: `PACK_SCHEMA`, rows in training order. Attachment `report` (JSON): metrics, the other strategies on the
-    first epoch, histograms. The ledger counts samples, not their uses.
+    first epoch, histograms, and `plan_sha256` (`PlanHash`). The plan knows no ranks: any number of them trains on the
+    same packs in the same order. The ledger counts samples, not their uses.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
     if stage not in STAGES:
@@ -38,13 +46,15 @@ def pack_stage(
         return done
     tally = Tally(f"packing/{stage}")
     epochs = _epoch_uses(recipe, stage, formatting_uri, formatting, ChatTokenizer.load(tokenizer_uri), tally)
-    settings, writer, plans, first = recipe.stages[stage], ShardWriter(out_uri, PACK_SCHEMA), [], 0
-    for epoch, uses in enumerate(epochs):
-        plan = plan_epoch(uses, settings, seed=recipe.seed, stage=stage, epoch=epoch)
-        writer.write_table(pack_table(uses, plan, epoch, first))
-        plans.append(plan)
-        first += len(plan)
-    report = _packing_report(recipe, stage, epochs, plans)
+    plans = [
+        plan_epoch(uses, recipe.stages[stage], seed=recipe.seed, stage=stage, epoch=epoch)
+        for epoch, uses in enumerate(epochs)
+    ]
+    writer, digest = ShardWriter(out_uri, PACK_SCHEMA, ROWS_PER_SHARD), PlanHash()
+    for table in _rows(epochs, plans):
+        writer.write_table(table)
+        digest.update(table)
+    report = {"plan_sha256": digest.hexdigest(), **_packing_report(recipe, stage, epochs, plans)}
     metrics = report["metrics"]
     print(
         f"packing {stage}  {metrics['packs']} packs  {report['tokens']} tokens  fill {metrics['fill']:.1%}", flush=True
@@ -83,72 +93,97 @@ def _packing_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) ->
 
 def _epoch_uses(
     recipe: Recipe, stage: str, uri: str, formatting: Manifest, tokenizer: ChatTokenizer, tally: Tally
-) -> list[list[SampleUse]]:
-    """The stage's sample uses, one list an epoch; every sample is kept or dropped with its reason."""
+) -> list[pa.Table]:
+    """The stage's sample uses, a table of `USE_SCHEMA` an epoch; every sample is kept or dropped with its reason.
+
+    A table takes some 170 bytes a use; epochs that show the same turns share one.
+    """
     progress = Progress(f"packing {stage}", formatting.rows)
     for count in formatting.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
-    kept: list[list[SampleUse]] = []
-    for place, sample in _placed_samples(uri, formatting):
-        tally.take(sample.source)
-        progress.update()
-        if stage not in sample.meta.get("stages", ()):
-            tally.drop(sample.source, "not_in_stage")
-            continue
-        try:
-            kept.append(
-                uses_of(
-                    sample,
-                    place,
-                    tokenizer=tokenizer,
-                    model=recipe.model,
-                    settings=recipe.stages[stage],
-                    stage=stage,
-                    seed=recipe.seed,
-                )
-            )
-            tally.keep(sample.source)
-        except SampleProblemError as problem:
-            tally.drop(sample.source, problem.reason)
+    epochs: list[list[pa.Table]] = [[] for _ in range(recipe.stages[stage].epochs)]
+    for shard, table in enumerate(read_tables(uri, formatting)):
+        kept: list[list[SampleUse]] = []
+        for row, sample in enumerate(table_to_samples(table)):
+            progress.update()
+            uses = _kept_uses(sample, (shard, row), recipe, stage, tokenizer, tally)
+            kept += [uses] if uses else []
+        for parts, shown in zip(epochs, _shared_tables(list(zip(*kept, strict=True))), strict=False):
+            parts.append(shown)
     progress.close()
-    if not kept:
+    if not epochs[0]:
         raise AerieError(
             f"{stage} has no sample to train on: {[dataclasses.asdict(count) for count in tally.counts()]}"
         )
-    return [list(uses) for uses in zip(*kept, strict=True)]
+    return [pa.concat_tables(parts) for parts in epochs]
 
 
-def _placed_samples(uri: str, formatting: Manifest) -> Iterator[tuple[tuple[int, int], Sample]]:
-    """((shard, row), sample) of every formatted sample."""
-    for shard, table in enumerate(read_tables(uri, formatting)):
-        for row, sample in enumerate(table_to_samples(table)):
-            yield (shard, row), sample
+def _kept_uses(
+    sample: Sample, place: tuple[int, int], recipe: Recipe, stage: str, tokenizer: ChatTokenizer, tally: Tally
+) -> list[SampleUse]:
+    """The sample's use in each epoch; none when it is dropped, which the ledger then says."""
+    tally.take(sample.source)
+    if stage not in sample.meta.get("stages", ()):
+        tally.drop(sample.source, "not_in_stage")
+        return []
+    settings, seed = recipe.stages[stage], recipe.seed
+    try:
+        uses = uses_of(
+            sample, place, tokenizer=tokenizer, model=recipe.model, settings=settings, stage=stage, seed=seed
+        )
+    except SampleProblemError as problem:
+        tally.drop(sample.source, problem.reason)
+        return []
+    tally.keep(sample.source)
+    return uses
 
 
-def _packing_report(
-    recipe: Recipe, stage: str, epochs: list[list[SampleUse]], plans: list[list[list[int]]]
-) -> dict[str, Any]:
-    """Metrics over all epochs, and of every strategy on the first epoch's samples."""
-    settings, every, packs = recipe.stages[stage], [use for uses in epochs for use in uses], []
-    for number, plan in enumerate(plans):
-        packs += [[use + number * len(epochs[0]) for use in pack] for pack in plan]
-    lengths, tiles = [use.tokens for use in every], [use.tiles for use in every]
-    first, first_tiles = lengths[: len(epochs[0])], tiles[: len(epochs[0])]
-    limits = {"tiles": first_tiles, "max_tiles": settings.max_tiles_per_pack}
-    others = {name: plan_packs(first, settings.capacity, strategy=name, **limits) for name in STRATEGIES}  # type: ignore[arg-type]
+def _shared_tables(epochs: list[tuple[SampleUse, ...]]) -> Iterator[pa.Table]:
+    """The table of each epoch's uses; the first epoch's own when all turns are the same."""
+    first = use_table(epochs[0]) if epochs else None
+    for uses in epochs:
+        same = all(use is other for use, other in zip(uses, epochs[0], strict=True))
+        yield first if same else use_table(uses)
+
+
+def _rows(epochs: list[pa.Table], plans: list[PackPlan]) -> Iterator[pa.Table]:
+    """Rows of `PACK_SCHEMA` over all epochs, in training order."""
+    first = 0
+    for epoch, (uses, plan) in enumerate(zip(epochs, plans, strict=True)):
+        yield from pack_tables(uses, plan, epoch, first)
+        first += len(plan)
+
+
+def _packing_report(recipe: Recipe, stage: str, epochs: list[pa.Table], plans: list[PackPlan]) -> dict[str, Any]:
+    """Metrics over all epochs, and of every strategy on the first epoch's samples, or some of them."""
+    settings, every, plan = recipe.stages[stage], pa.concat_tables(epochs), PackPlan.joined(plans)
+    lengths, tiles, capacity = every["tokens"].to_numpy(), every["tiles"].to_numpy(), settings.capacity
+    some = epochs[0].take(np.arange(0, epochs[0].num_rows, -(-epochs[0].num_rows // COMPARED)))
     return {
         "stage": stage,
         "strategy": settings.packing,
-        "capacity": settings.capacity,
+        "capacity": capacity,
         "max_tiles_per_pack": settings.max_tiles_per_pack,
         "epochs": settings.epochs,
-        "samples": len(epochs[0]),
-        "uses": len(every),
-        "tokens": sum(lengths),
-        "tiles": sum(tiles),
-        "metrics": packing_metrics(packs, lengths, tiles, settings.capacity),
-        "strategies": {n: packing_metrics(p, first, first_tiles, settings.capacity) for n, p in others.items()},
-        "length_histogram": histogram(lengths, 0, max(lengths)),
-        "fill_histogram": histogram([sum(lengths[use] for use in pack) / settings.capacity for pack in packs], 0, 1),
-        "categories": per_category([use.category for use in every], lengths, tiles),
+        "samples": epochs[0].num_rows,
+        "uses": every.num_rows,
+        "tokens": int(lengths.sum()),
+        "tiles": int(tiles.sum()),
+        "metrics": packing_metrics(plan, lengths, tiles, capacity),
+        "compared": some.num_rows,
+        "strategies": _compared(recipe, stage, some),
+        "length_histogram": histogram(lengths, 0, int(lengths.max())),
+        "fill_histogram": histogram(plan.sums(lengths) / capacity, 0, 1),
+        "categories": per_category(every),
     }
+
+
+def _compared(recipe: Recipe, stage: str, uses: pa.Table) -> dict[str, dict[str, float]]:
+    """The metrics of each strategy's plan for the same uses."""
+    settings = recipe.stages[stage]
+    found: dict[str, dict[str, float]] = {}
+    for strategy in STRATEGIES:
+        plan = plan_epoch(uses, settings, seed=recipe.seed, stage=stage, epoch=0, strategy=strategy)
+        lengths, tiles = uses["tokens"].to_numpy(), uses["tiles"].to_numpy()
+        found[strategy] = packing_metrics(plan, lengths, tiles, settings.capacity)
+    return found

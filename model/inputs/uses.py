@@ -1,24 +1,21 @@
-"""Sample uses: which turns of which sample an epoch shows, in which pack, in which order."""
+"""Sample uses: which turns of which sample an epoch shows, and how much room they take."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from data.schema import Sample
 from model.config import ModelSettings
-from model.inputs.encode import SampleProblemError, question_answer_pairs, tiles_used, token_count
-from model.inputs.packing import plan_packs
+from model.inputs.encode import SampleProblemError, placed_pairs, question_answer_pairs, text_ids
+from model.inputs.preflight import check_image_tokens, tiles_given
 from model.inputs.tokens import ChatTokenizer
 from model.inputs.truncation import turns_that_fit
 from model.recipe import StageSettings
 
-PACK_SCHEMA = pa.schema(
+USE_SCHEMA = pa.schema(
     [
-        pa.field("epoch", pa.int32(), nullable=False),
-        pa.field("pack", pa.int32(), nullable=False),  # numbered over all epochs, in training order
-        pa.field("order", pa.int32(), nullable=False),  # place of the sample in its pack
         pa.field("sample_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("category", pa.string(), nullable=False),
@@ -27,6 +24,14 @@ PACK_SCHEMA = pa.schema(
         pa.field("turns", pa.list_(pa.int32()), nullable=False),  # question-answer pairs, in the order shown
         pa.field("shard", pa.int32(), nullable=False),  # where the formatting step keeps the sample
         pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+PACK_SCHEMA = pa.schema(
+    [
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("pack", pa.int32(), nullable=False),  # numbered over all epochs, in training order
+        pa.field("order", pa.int32(), nullable=False),  # place of the sample in its pack
+        *USE_SCHEMA,
     ]
 )
 
@@ -76,7 +81,7 @@ def uses_of(
     A sample that is too long for a pack in any epoch is left out of all: it is counted once, as one sample. Where the
     stage truncates, it loses turns from the end instead, and the last answer its end.
     """
-    pairs = len(question_answer_pairs(sample))
+    pairs, tiles = len(question_answer_pairs(sample)), tiles_given(sample, model)
     known: dict[tuple[int, ...], SampleUse] = {}
     uses = []
     for epoch in range(settings.epochs):
@@ -92,7 +97,7 @@ def uses_of(
         if settings.too_long == "truncate":
             turns = turns_that_fit(sample, tokenizer, model, turns, settings.capacity)
         if turns not in known:
-            known[turns] = _use(sample, place, turns, tokenizer, model)
+            known[turns] = _use(sample, place, turns, tiles, tokenizer, model)
             if settings.too_long == "truncate":  # the rest of the last answer is cut off, by the loader too
                 known[turns] = replace(known[turns], tokens=min(known[turns].tokens, settings.capacity))
             _check_room(known[turns], settings)
@@ -101,14 +106,22 @@ def uses_of(
 
 
 def _use(
-    sample: Sample, place: tuple[int, int], turns: tuple[int, ...], tokenizer: ChatTokenizer, model: ModelSettings
+    sample: Sample,
+    place: tuple[int, int],
+    turns: tuple[int, ...],
+    tiles: list[int],
+    tokenizer: ChatTokenizer,
+    model: ModelSettings,
 ) -> SampleUse:
+    """One showing, whose written text was checked against the tiles of its images, `tiles` (one number an image)."""
+    ids, (_, placed) = text_ids(sample, tokenizer, model, turns), placed_pairs(sample, turns)
+    check_image_tokens(sample, ids, tiles[:placed], tokenizer, model)
     return SampleUse(
         sample_id=sample.sample_id,
         source=sample.source,
         category=sample.category,
-        tokens=token_count(sample, tokenizer, model, turns),
-        tiles=tiles_used(sample, model, turns),
+        tokens=len(ids),
+        tiles=sum(tiles[:placed]),
         turns=turns,
         shard=place[0],
         row=place[1],
@@ -126,38 +139,7 @@ def _check_room(use: SampleUse, settings: StageSettings) -> None:
         )
 
 
-def plan_epoch(
-    uses: Sequence[SampleUse], settings: StageSettings, *, seed: int, stage: str, epoch: int
-) -> list[list[int]]:
-    """The epoch's packs of use numbers in training order.
-
-    Samples are shuffled before the plan (equal lengths then meet other neighbours each epoch), packs after it.
-    """
-    generator = random.Random(f"{seed}/{stage}/{epoch}/packs")
-    shuffled = list(range(len(uses)))
-    generator.shuffle(shuffled)
-    plan = plan_packs(
-        [uses[use].tokens for use in shuffled],
-        settings.capacity,
-        strategy=settings.packing,
-        tiles=[uses[use].tiles for use in shuffled],
-        max_tiles=settings.max_tiles_per_pack,
-    )
-    generator.shuffle(plan)
-    return [[shuffled[number] for number in pack] for pack in plan]
-
-
-def pack_table(uses: Sequence[SampleUse], plan: Iterable[Sequence[int]], epoch: int, first_pack: int) -> pa.Table:
-    """Rows of `PACK_SCHEMA` for one epoch, packs numbered from `first_pack`."""
-    rows = [
-        (epoch, pack, order, uses[number])
-        for pack, members in enumerate(plan, start=first_pack)
-        for order, number in enumerate(members)
-    ]
-    columns = {
-        "epoch": [row[0] for row in rows],
-        "pack": [row[1] for row in rows],
-        "order": [row[2] for row in rows],
-    }
-    columns |= {name: [getattr(row[3], name) for row in rows] for name in SampleUse.__slots__}
-    return pa.table(columns, schema=PACK_SCHEMA)
+def use_table(uses: Iterable[SampleUse]) -> pa.Table:
+    """Rows of `USE_SCHEMA`."""
+    rows = list(uses)
+    return pa.table({name: [getattr(use, name) for use in rows] for name in USE_SCHEMA.names}, schema=USE_SCHEMA)

@@ -130,7 +130,9 @@ def test_packing_shows_each_stage(run):
     shown = cells(packing_section(run))
     for stage in STAGES:
         report = run.document(f"packing/{stage}")
-        assert {f"{report['tokens']:,}", f"{report['metrics']['packs']:,}"} <= shown
+        assert {f"{report['tokens']:,}", f"{report['metrics']['packs']:,}", report["plan_sha256"][:12]} <= shown
+        spread = report["metrics"]["samples_per_pack_std"]
+        assert f"{report['metrics']['samples_per_pack']:.1f} ± {spread:.1f}" in shown
 
 
 def test_training_shows_losses(run):

@@ -1,6 +1,7 @@
 """The tokenizer and packing steps on real shards: what they write, count, drop, repeat and refuse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ BAD = [
     talk("only in the first stage", "yes", source="mixed", stages=["stage_1"]),
     talk("twice", "yes", "dangling", source="mixed"),
     talk("<image>", "wide", source="mixed", images=[picture(64)]),  # three tiles
+    talk("<image>", "lies", source="mixed", images=[replace(picture(), width=64)]),  # one tile in the file
 ]
 
 
@@ -169,9 +171,9 @@ def test_bad_samples_are_dropped_with_their_reason(tmp_path):
     run.train()
     manifest = run.pack()
     mixed, talks = manifest.counts
-    assert (mixed.source, mixed.rows_in, mixed.rows_out) == ("mixed", 6, 0)
+    assert (mixed.source, mixed.rows_in, mixed.rows_out) == ("mixed", 7, 0)
     assert mixed.dropped == {
-        "image_token_mismatch": 2,
+        "image_token_mismatch": 3,
         "malformed_turns": 1,
         "not_in_stage": 1,
         "too_long": 1,
@@ -186,7 +188,10 @@ def test_the_report_has_metrics_of_every_strategy_and_histograms(tmp_path):
     run.train()
     report = run.report(run.pack())
     assert set(report["strategies"]) == {"balanced", "best_fit", "first_fit", "reference"}
-    names = {"packs", "fill", "token_cv", "attention_imbalance", "tile_imbalance"}
+    names = {
+        "packs", "fill", "samples_per_pack", "samples_per_pack_std", "length_spread", "attention_imbalance",
+        "tile_imbalance",
+    }  # fmt: skip
     assert all(set(metrics) == names for metrics in (report["metrics"], *report["strategies"].values()))
     assert report["metrics"]["fill"] == pytest.approx(report["tokens"] / report["metrics"]["packs"] / 256)
     assert sum(report["length_histogram"]["counts"]) == report["uses"] == 18

@@ -8,7 +8,7 @@ from data.schema import Turn, make_sample
 from model.config import ModelSettings
 from model.inputs.encode import SampleProblemError
 from model.inputs.tokens import ChatTokenizer, train_bpe
-from model.inputs.uses import PACK_SCHEMA, SampleUse, draw_turns, pack_table, plan_epoch, uses_of
+from model.inputs.uses import draw_turns, uses_of
 from model.recipe import StageSettings
 
 SEEDS = {"seed": 7, "stage": "stage_2", "epoch": 0, "sample_id": "abc"}
@@ -26,13 +26,6 @@ def talk(pairs: int, length: int = 8):
 
 def stage(**values) -> StageSettings:
     return StageSettings(learning_rate=1e-3, **{"capacity": 256, **values})
-
-
-def use(number: int, tokens: int, tiles: int = 0) -> SampleUse:
-    return SampleUse(
-        sample_id=f"s{number}", source="here", category="text_only", tokens=tokens, tiles=tiles, turns=(0,), shard=0,
-        row=number,
-    )  # fmt: skip
 
 
 def test_all_turns_stay_in_order():
@@ -81,26 +74,6 @@ def test_a_sample_without_room_has_a_reason(tokenizer, settings, reason):
             talk(5, 60), (0, 0), tokenizer=tokenizer, model=ModelSettings(), settings=settings, stage="stage_2", seed=7
         )
     assert caught.value.reason == reason
-
-
-def test_epochs_differ_in_order_but_not_in_content():
-    uses = [use(number, 10 + number % 3) for number in range(40)]
-    plans = [plan_epoch(uses, stage(capacity=64), seed=7, stage="stage_2", epoch=epoch) for epoch in (0, 0, 1)]
-    assert plans[0] == plans[1] != plans[2]
-    for plan in plans:
-        assert sorted(number for pack in plan for number in pack) == list(range(40))
-        assert all(sum(uses[number].tokens for number in pack) <= 64 for pack in plan)
-
-
-def test_table_rows_follow_the_plan():
-    uses = [use(0, 10), use(1, 20, tiles=2), use(2, 30)]
-    table = pack_table(uses, [[2], [1, 0]], epoch=1, first_pack=5)
-    assert table.schema == PACK_SCHEMA
-    assert table.select(["epoch", "pack", "order", "sample_id", "tokens", "tiles", "row"]).to_pylist() == [
-        {"epoch": 1, "pack": 5, "order": 0, "sample_id": "s2", "tokens": 30, "tiles": 0, "row": 2},
-        {"epoch": 1, "pack": 6, "order": 0, "sample_id": "s1", "tokens": 20, "tiles": 2, "row": 1},
-        {"epoch": 1, "pack": 6, "order": 1, "sample_id": "s0", "tokens": 10, "tiles": 0, "row": 0},
-    ]
 
 
 def test_turns_that_rules_added_are_always_drawn_and_come_first():

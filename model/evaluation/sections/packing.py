@@ -7,6 +7,7 @@ from data.reporting.scale import percent_label
 from data.reporting.svg import Histogram
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import STAGE_NAMES
+from model.inputs.packing_report import RANKS
 from model.recipe import STAGES
 
 
@@ -18,7 +19,9 @@ def packing_section(run: RunFolder) -> Section:
     blocks: list[Block] = [
         Text(
             "Samples share packs of fixed capacity and never attend to each other. Fill is the share of a pack that "
-            "holds tokens; imbalance compares the heaviest pack with the mean pack, 1 is even."
+            "holds tokens; length spread is the standard deviation of the samples' lengths inside a pack. Imbalance is "
+            f"that of a step of {RANKS} ranks with one pack each: the heaviest rank's work for the mean rank's as 1. "
+            "The plan knows no ranks; its hash names its content."
         ),
         _stages(reports),
         _evenness(reports),
@@ -31,12 +34,13 @@ def packing_section(run: RunFolder) -> Section:
 
 def _stages(reports: dict[str, dict[str, Any]]) -> Table:
     return Table(
-        headers=("Stage", "Strategy", "Capacity", "Epochs", "Samples", "Uses", "Tokens", "Tiles"),
+        headers=("Stage", "Strategy", "Capacity", "Epochs", "Samples", "Uses", "Tokens", "Tiles", "Plan"),
         rows=tuple(
             (
                 STAGE_NAMES[stage],
                 str(report["strategy"]),
                 *(f"{report[name]:,}" for name in ("capacity", "epochs", "samples", "uses", "tokens", "tiles")),
+                report["plan_sha256"][:12],
             )
             for stage, report in reports.items()
         ),
@@ -53,16 +57,22 @@ def _evenness(reports: dict[str, dict[str, Any]]) -> Table:
 METRICS = {
     "packs": "Packs",
     "fill": "Fill",
-    "token_cv": "Token variation",
+    "samples_per_pack": "Samples per pack",
+    "length_spread": "Length spread",
     "attention_imbalance": "Attention imbalance",
     "tile_imbalance": "Tile imbalance",
 }
 
 
 def _metrics(metrics: dict[str, float]) -> tuple[str, ...]:
-    fill = f"{100 * metrics['fill']:.1f} %"
-    rest = (f"{metrics[name]:.2f}" for name in ("token_cv", "attention_imbalance", "tile_imbalance"))
-    return (f"{metrics['packs']:,}", fill, *rest)
+    return (
+        f"{metrics['packs']:,}",
+        f"{100 * metrics['fill']:.1f} %",
+        f"{metrics['samples_per_pack']:.1f} ± {metrics['samples_per_pack_std']:.1f}",
+        f"{metrics['length_spread']:,.0f}",
+        f"{metrics['attention_imbalance']:.2f}",
+        f"{metrics['tile_imbalance']:.2f}",
+    )
 
 
 def _lengths(stage: str, report: dict[str, Any]) -> Histogram:
@@ -95,7 +105,7 @@ def _strategies(stage: str, report: dict[str, Any]) -> Details:
         return Badge(name, "good") if name == report["strategy"] else name
 
     return Details(
-        summary=f"{STAGE_NAMES[stage]}: the same samples under every packing strategy (first epoch)",
+        summary=f"{STAGE_NAMES[stage]}: {report['compared']:,} samples of the first epoch under every packing strategy",
         blocks=(
             Table(
                 headers=("Strategy", *METRICS.values()),
