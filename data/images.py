@@ -82,7 +82,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exif.load(image.info.get("exif"))
+            exif.load(image.info.get("exif", b""))
             found = exif.get(ExifTags.Base.Orientation)
     except Exception:  # PIL raises many kinds on broken tags (SyntaxError, struct.error, KeyError, ...)
         return 1
