@@ -1,6 +1,7 @@
 """The door for commands: checkpoints from and to other formats."""
 
 from model.checkpoint import load_checkpoint
+from model.checkpoint_files import refuse_existing
 from model.published.exporting import ExportReport, export_published
 from model.published.importing import REPORT_FILE, import_published
 from model.published.report import KeyReport, UnexplainedKeysError
@@ -22,6 +23,7 @@ def export_checkpoint(folder: str, format_name: str, out: str) -> ExportReport:
         return export_published(folder, format_name, out)
     from model.hf.export import save_hf
 
+    refuse_existing(out)
     checkpoint = load_checkpoint(folder)
     files = save_hf(checkpoint, out)
     tensors = len(checkpoint.model.state_dict())

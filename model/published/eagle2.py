@@ -14,7 +14,7 @@ from model.published.parts import (
     language_fields,
     read_language,
     read_siglip,
-    refuse_strategy,
+    refuse_habits,
     shared_fields,
     siglip_fields,
 )
@@ -23,6 +23,7 @@ from model.tensor_files import TensorHeader
 NAME, MODEL_TYPE, CLASS = "eagle2", "eagle_chat", "Eagle2ChatModel"
 CODE = "nvidia/Eagle2-9B"  # as in eagle2_5: the code stays where it is published
 MIXTURE_TYPE, MIXTURE_VERSION = "MOB", "convnext_512_siglip_448"
+NORM_EPS = 1e-5  # of the published convnext.py, in no field
 SIGLIP_PIXELS, CONVNEXT_PIXELS = 448, 512  # the version's name fixes them, and the published code has them as numbers
 # The names that the published code knows. Their order in Eagle2-9B's own config is inferred: GR00T N1's backbone takes
 # tower 0 for SigLIP and tower 1 for ConvNeXt.
@@ -65,7 +66,7 @@ def read(document: dict[str, Any], where: str, prompt: str, headers: Mapping[str
 def write(exported: Exported) -> dict[str, Any]:
     """The config of a network; `AerieError` says what this layout can't hold."""
     settings = exported.settings
-    refuse_strategy(settings, NAME)
+    refuse_habits(settings, NAME)
     llm = language_fields(exported)
     return {
         "architectures": [CLASS],
@@ -97,6 +98,8 @@ def _mixture_fields(exported: Exported) -> dict[str, Any]:
             f"the eagle2 layout's mixture is fixed at tiles of {SIGLIP_PIXELS} px and ConvNeXt at {CONVNEXT_PIXELS}; "
             f"this network has {pixels} and {convnext.image_size}: export as hf"
         )
+    if convnext.norm_eps != NORM_EPS:
+        raise AerieError(f"the eagle2 layout's ConvNeXt has norm_eps {NORM_EPS}, not {convnext.norm_eps}: export as hf")
     return {
         "convnext_img_size": convnext.image_size,
         "delay_load": True,  # the weights come from this folder, not from the towers' own
@@ -158,4 +161,5 @@ def _convnext(vision: Fields, grid: int, headers: Mapping[str, TensorHeader], nu
         depths=tuple(max(stage) + 1 for stage in blocks),
         dims=tuple(header.shape[0] for header in widths if header is not None),
         image_size=CONVNEXT_PIXELS,
+        norm_eps=NORM_EPS,
     )

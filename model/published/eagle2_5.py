@@ -14,7 +14,7 @@ from model.published.parts import (
     language_fields,
     read_language,
     read_siglip,
-    refuse_strategy,
+    refuse_habits,
     shared_fields,
     siglip_fields,
 )
@@ -53,7 +53,7 @@ def write(exported: Exported) -> dict[str, Any]:
         raise AerieError(
             "the eagle2_5 layout holds SigLIP alone; this network has ConvNeXt too: export as eagle2 or hf"
         )
-    refuse_strategy(settings, NAME)
+    refuse_habits(settings, NAME)
     vision, text = siglip_fields(exported), language_fields(exported)
     return {
         "architectures": [CLASS],

@@ -40,6 +40,10 @@ class Fields:
             raise AerieError(f"{self.where}: {self.path}{name} is {value!r}, true or false was expected")
         return value
 
+    def optional(self, name: str, absent: Any) -> Any:
+        """Any value, for settings that check it themselves; `absent` is what the published class takes for none."""
+        return self.document.get(name, absent)
+
     def must_be(self, name: str, *allowed: Any, absent: Any = _MISSING) -> None:
         """`AerieError` unless the field has an allowed value; `absent` is what the published class takes for none."""
         value = self._get(name) if absent is _MISSING else self.document.get(name, absent)

@@ -3,17 +3,11 @@
 import re
 from dataclasses import dataclass
 
-SIGLIP, CONVNEXT, CONNECTOR, LANGUAGE = (
-    "vision.siglip.vision_model.",
-    "vision.convnext.trunk.",
-    "connector.",
-    "language.",
-)
+SIGLIP, CONVNEXT = "vision.siglip.vision_model.", "vision.convnext.trunk."
+CONNECTOR, LANGUAGE = "connector.", "language."
 # The reference names ConvNeXt's LayerScale `weight` (its convnext.py), timm `gamma`.
-OUR_SCALE, THEIR_SCALE = (
-    re.compile(r"(stages\.\d+\.blocks\.\d+)\.gamma"),
-    re.compile(r"(stages\.\d+\.blocks\.\d+)\.weight"),
-)
+OUR_SCALE = re.compile(r"(stages\.\d+\.blocks\.\d+)\.gamma")
+THEIR_SCALE = re.compile(r"(stages\.\d+\.blocks\.\d+)\.weight")
 # What a published checkpoint holds and no forward pass of Eagle 2 reads, by the part that it belongs to.
 UNUSED = (
     (SIGLIP, r"head\..+", "SigLIP's pooling head: Eagle 2 takes the patches"),

@@ -34,8 +34,6 @@ class Exported:
 def read_siglip(fields: Fields) -> tuple[SiglipSettings, int]:
     """SigLIP's settings and its image size in pixels; a tower that computes otherwise is refused."""
     fields.must_be("model_type", SIGLIP_TYPE)
-    fields.must_be("hidden_act", "gelu_pytorch_tanh", absent="gelu_pytorch_tanh")
-    fields.must_be("layer_norm_eps", 1e-6, absent=1e-6)
     fields.must_be("num_channels", 3, absent=3)
     settings = SiglipSettings(
         hidden_size=fields.number("hidden_size"),
@@ -43,6 +41,8 @@ def read_siglip(fields: Fields) -> tuple[SiglipSettings, int]:
         num_layers=fields.number("num_hidden_layers"),
         num_heads=fields.number("num_attention_heads"),
         patch_size=fields.number("patch_size"),
+        layer_norm_eps=fields.optional("layer_norm_eps", 1e-6),
+        hidden_act=fields.optional("hidden_act", "gelu_pytorch_tanh"),
     )
     return settings, fields.number("image_size")
 
@@ -53,11 +53,11 @@ def siglip_fields(exported: Exported) -> dict[str, Any]:
     return {
         "architectures": ["SiglipVisionModel"],
         "attention_dropout": 0.0,
-        "hidden_act": "gelu_pytorch_tanh",
+        "hidden_act": siglip.hidden_act,
         "hidden_size": siglip.hidden_size,
         "image_size": exported.settings.tiling.tile_size,
         "intermediate_size": siglip.intermediate_size,
-        "layer_norm_eps": 1e-6,
+        "layer_norm_eps": siglip.layer_norm_eps,
         "model_type": SIGLIP_TYPE,
         "num_attention_heads": siglip.num_heads,
         "num_channels": 3,
@@ -71,10 +71,9 @@ def siglip_fields(exported: Exported) -> dict[str, Any]:
 def read_language(fields: Fields) -> tuple[LanguageSettings, int]:
     """Qwen2's settings and the rows of its embedding; a decoder that computes otherwise is refused."""
     fields.must_be("architectures", [QWEN2_CLASS])
-    fields.must_be("hidden_act", "silu", absent="silu")
-    fields.must_be("rms_norm_eps", 1e-6, absent=1e-6)
     fields.must_be("rope_scaling", None, absent=None)
     fields.must_be("use_sliding_window", False, absent=False)
+    vocab_size = fields.number("vocab_size")
     settings = LanguageSettings(
         hidden_size=fields.number("hidden_size"),
         intermediate_size=fields.number("intermediate_size"),
@@ -83,9 +82,12 @@ def read_language(fields: Fields) -> tuple[LanguageSettings, int]:
         num_kv_heads=fields.number("num_key_value_heads"),
         rope_theta=_rope_theta(fields),
         max_positions=fields.number("max_position_embeddings", 32768),
+        rms_norm_eps=fields.optional("rms_norm_eps", 1e-6),
+        hidden_act=fields.optional("hidden_act", "silu"),
         tie_embeddings=fields.flag("tie_word_embeddings", False),
+        embedding_rows=vocab_size,
     )
-    return settings, fields.number("vocab_size")
+    return settings, vocab_size
 
 
 def language_fields(exported: Exported) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def language_fields(exported: Exported) -> dict[str, Any]:
         "attn_implementation": "flash_attention_2",
         "bos_token_id": tokenizer.token_id(END_OF_TEXT),
         "eos_token_id": tokenizer.token_id(TURN_END),
-        "hidden_act": "silu",
+        "hidden_act": language.hidden_act,
         "hidden_size": language.hidden_size,
         "initializer_range": 0.02,
         "intermediate_size": language.intermediate_size,
@@ -108,7 +110,7 @@ def language_fields(exported: Exported) -> dict[str, Any]:
         "num_attention_heads": language.num_heads,
         "num_hidden_layers": language.num_layers,
         "num_key_value_heads": language.num_kv_heads,
-        "rms_norm_eps": 1e-6,
+        "rms_norm_eps": language.rms_norm_eps,
         "rope_scaling": None,
         "rope_theta": language.rope_theta,
         "sliding_window": language.max_positions,
@@ -145,12 +147,20 @@ def check_shared(fields: Fields, image_size: int) -> None:
     fields.must_be("tiling_strategy", "area", absent="area")
 
 
-def refuse_strategy(settings: ModelSettings, layout: str) -> None:
-    """The published readers choose grids by covered area: another rule would give other tiles than in training."""
+def refuse_habits(settings: ModelSettings, layout: str) -> None:
+    """`AerieError` where the published readers would show the network something else than it saw in training.
+
+    They choose grids by covered area, and number the images of a conversation with several.
+    """
     if settings.tiling.strategy != "area":
         raise AerieError(
             f"the {layout} layout can't hold model.tiling.strategy {settings.tiling.strategy!r}: its readers tile by "
             "'area', and would show the network other tiles than in training; export as hf"
+        )
+    if not settings.number_images:
+        raise AerieError(
+            f"the {layout} layout can't hold model.number_images false: its readers write <image 1>, <image 2>, ... "
+            "before several images; export as hf"
         )
 
 

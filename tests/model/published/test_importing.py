@@ -51,6 +51,7 @@ def test_settings_are_those_of_the_config(publish, tmp_path):
     assert (settings.convnext.depths, settings.convnext.dims) == ((1, 1, 2, 1), (8, 8, 16, 24))
     assert (settings.siglip.num_layers, settings.siglip.intermediate_size) == (2, 24)
     assert not settings.language.tie_embeddings
+    assert settings.language.embedding_rows == model.vocab_size
     assert settings.language.rope_theta == 1_000_000.0
     assert settings.system_prompt == "You are a helpful assistant."
     assert model.vocab_size == published.config["llm_config"]["vocab_size"]
@@ -135,7 +136,8 @@ CONFIG_DAMAGE = {
     "no shuffle": ("eagle2_5", {"use_pixel_shuffle": None}, r"use_pixel_shuffle is False.*only"),
     "other layer": ("eagle2_5", {"select_layer": -4}, r"select_layer is -4, but this network computes -1 only"),
     "scaled rope": ("eagle2_5", {"text_config.rope_scaling": {"type": "yarn"}}, r"rope_scaling is"),
-    "other epsilon": ("eagle2", {"vision_config.layer_norm_eps": 1e-5}, r"layer_norm_eps is 1e-05"),
+    "activation": ("eagle2", {"vision_config.hidden_act": "relu"}, r"describes no network of ours: hidden_act"),
+    "epsilon": ("eagle2_5", {"text_config.rms_norm_eps": 0}, r"describes no network of ours: rms_norm_eps"),
     "image token": ("eagle2_5", {"image_token_index": 7}, r"image_token_index is 7"),
     "template": ("eagle2", {"template": "phi3-chat"}, r"template is 'phi3-chat'"),
     "llama": ("eagle2", {"llm_config.architectures": ["LlamaForCausalLM"]}, r"llm_config\.architectures"),
