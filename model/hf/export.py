@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from transformers import GenerationConfig
+from transformers.utils import logging
 
 from data.files import is_s3, join, write_bytes
 from model.checkpoint import Checkpoint
@@ -29,6 +30,7 @@ def save_hf(checkpoint: Checkpoint, folder: str, max_shard_size: str = MAX_SHARD
     shell.generation_config = GenerationConfig(
         eos_token_id=tokenizer.im_end_id, pad_token_id=tokenizer.token_id(END_OF_TEXT), do_sample=False
     )
+    logging.disable_progress_bar()  # the caller tells what is written
     shell.save_pretrained(folder, max_shard_size=max_shard_size)
     AerieProcessor.of(tokenizer, checkpoint.model.settings).save_pretrained(folder)
     return sorted(path.name for path in Path(folder).iterdir() if path.is_file())
