@@ -1,8 +1,30 @@
 """The language model: Qwen2 by transformers."""
 
+from collections.abc import Callable
+from typing import Any
+
 from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from model.config import LanguageSettings
+
+
+class Float32RotaryEmbedding(Qwen2RotaryEmbedding):
+    """Rotary positions whose frequencies follow the network's device, never its precision.
+
+    Rounded to bfloat16, as `module.to(bfloat16)` and DeepSpeed's engine do with every buffer, they are wrong by up to
+    15 radians at position 16,383; whoever loads a checkpoint for serving keeps float32 and would see other positions.
+    transformers renews them after loading by the class's name, which must hold RotaryEmbedding.
+    """
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Float32RotaryEmbedding":
+        exact = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            moved = getattr(self, name)
+            if moved.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(moved.device))
+        return self
 
 
 def build_language(settings: LanguageSettings, vocab_size: int) -> Qwen2ForCausalLM:
@@ -22,5 +44,6 @@ def build_language(settings: LanguageSettings, vocab_size: int) -> Qwen2ForCausa
         tie_word_embeddings=settings.tie_embeddings,
     )
     language = Qwen2ForCausalLM(config)
+    language.model.rotary_emb = Float32RotaryEmbedding(config)
     language.set_attn_implementation("sdpa")
     return language
