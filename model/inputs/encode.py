@@ -135,12 +135,6 @@ def token_count(
     return len(_script(sample, tokenizer, settings, turns, max_tokens)[0].ids)
 
 
-def tiles_used(sample: Sample, settings: ModelSettings, turns: Sequence[int] | None = None) -> int:
-    """The number of tiles that `encode_sample` will give, without decoding a pixel."""
-    _, placed = placed_pairs(sample, turns)
-    return sum(tile_count(image.width, image.height, settings.tiling) for image in sample.images[:placed])
-
-
 def encode_prompt(
     prompt: str,
     images: Sequence[ImageRef],

@@ -16,7 +16,6 @@ from model.inputs.encode import (
     encode_prompt,
     encode_sample,
     placed_pairs,
-    tiles_used,
     token_count,
 )
 from model.inputs.tokens import ChatTokenizer, train_bpe
@@ -171,7 +170,6 @@ def test_count_equals_the_encoded_length_for_any_draw(tokenizer, data):
     turns = data.draw(st.none() | st.permutations(range(len(texts) // 2)).map(lambda all_: all_[:2]))
     encoded = encode_sample(sample, tokenizer, SETTINGS, turns)
     assert len(encoded.input_ids) == len(encoded.labels) == token_count(sample, tokenizer, SETTINGS, turns)
-    assert len(encoded.tiles) == tiles_used(sample, SETTINGS, turns)
     assert (encoded.input_ids == tokenizer.image_context_id).sum() == 4 * len(encoded.tiles)
     shown = range(len(texts) // 2) if turns is None else turns
     assert (encoded.labels == tokenizer.im_end_id).sum() == len(shown)
