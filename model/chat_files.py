@@ -8,7 +8,15 @@ from transformers.utils import logging
 
 from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes
-from model.checkpoint import RECIPE_FILE, TOKENIZER_FILE, Checkpoint, load_checkpoint, load_model, read_tokenizer
+from model.checkpoint import (
+    RECIPE_FILE,
+    TOKENIZER_FILE,
+    Checkpoint,
+    check_tokenizer,
+    load_checkpoint,
+    load_model,
+    read_tokenizer,
+)
 from model.checkpoint_files import CONFIG_FILE, read_json
 from model.hf import AerieConfig
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer
@@ -38,12 +46,7 @@ def open_checkpoint(place: str, tokenizer: str = "") -> Checkpoint:
         return load_checkpoint(folder)
     chat_tokenizer = _tokenizer(folder, tokenizer)  # before the weights, which take longer
     network = _hf_network(folder) if kind == AerieConfig.model_type else load_model(folder)
-    if chat_tokenizer.vocab_size > network.vocab_size or chat_tokenizer.image_context_id != network.image_context_id:
-        raise AerieError(
-            f"the tokenizer has {chat_tokenizer.vocab_size} tokens and image token {chat_tokenizer.image_context_id}, "
-            f"the network in {folder} {network.vocab_size} and {network.image_context_id}: name the tokenizer that it "
-            "was trained with by --tokenizer"
-        )
+    check_tokenizer(chat_tokenizer, network, folder, "name the tokenizer that it was trained with by --tokenizer")
     return Checkpoint(network, chat_tokenizer)
 
 

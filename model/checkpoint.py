@@ -37,13 +37,17 @@ def load_checkpoint(folder: str) -> Checkpoint:
     """
     with local_copy(folder) as local:
         model, tokenizer = _load_network(local, folder), read_tokenizer(local)
+    check_tokenizer(tokenizer, model, folder, "its tokenizer belongs to another checkpoint")
+    return Checkpoint(model, tokenizer)
+
+
+def check_tokenizer(tokenizer: ChatTokenizer, model: VisionLanguageModel, folder: str, advice: str) -> None:
+    """`AerieError` unless the network in `folder` has a row for each token and means the same by the image token."""
     if tokenizer.vocab_size > model.vocab_size or tokenizer.image_context_id != model.image_context_id:
         raise AerieError(
-            f"{join(folder, TOKENIZER_FILE)} has {tokenizer.vocab_size} tokens and image token "
-            f"{tokenizer.image_context_id}, the network {model.vocab_size} and {model.image_context_id}: "
-            "it belongs to another checkpoint"
+            f"the tokenizer has {tokenizer.vocab_size} tokens and image token {tokenizer.image_context_id}, the "
+            f"network in {folder} has {model.vocab_size} and {model.image_context_id}: {advice}"
         )
-    return Checkpoint(model, tokenizer)
 
 
 def load_model(folder: str) -> VisionLanguageModel:

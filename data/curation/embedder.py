@@ -13,7 +13,7 @@ from data.curation.encoder_parts import normalised
 from data.curation.encoders import ImageEncoder, TextEncoder
 from data.curation.vectors import Embeddings
 from data.errors import AerieError
-from data.files import read_bytes
+from data.images import image_payload
 from data.schema import ImageRef, Sample, first_question
 
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
@@ -103,10 +103,7 @@ class Embedder:
 
     def _encode(self, keys: list[str]) -> list[Picture]:
         images = [self._files[key][0] for key in keys]
-        files = [
-            EncodedPicture(image.bytes if image.bytes is not None else read_bytes(image.path or ""), image.pixels)
-            for image in images
-        ]
+        files = [EncodedPicture(image_payload(image), image.pixels) for image in images]
         ready: list[ReadyPicture] = []
 
         def begun() -> Iterator[Callable[[], np.ndarray]]:

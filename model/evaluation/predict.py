@@ -10,7 +10,7 @@ import torch
 
 from data.errors import AerieError
 from data.progress import Progress
-from model.checkpoint import load_model
+from model.checkpoint import check_tokenizer, load_model
 from model.evaluation.questions import Question
 from model.fusion import fuse
 from model.generation import continue_prompts, image_features
@@ -52,12 +52,7 @@ class Answerer:
     def load(cls, recipe: Recipe, checkpoint_uri: str, tokenizer_uri: str) -> "Answerer":
         """The network of a finished stage; `AerieError` when the tokenizer is not the one that it was trained with."""
         model, tokenizer = load_model(checkpoint_uri), ChatTokenizer.load(tokenizer_uri)
-        if tokenizer.vocab_size > model.vocab_size or tokenizer.image_context_id != model.image_context_id:
-            raise AerieError(
-                f"the tokenizer in {tokenizer_uri} has {tokenizer.vocab_size} tokens and image token "
-                f"{tokenizer.image_context_id}, the network in {checkpoint_uri} has {model.vocab_size} and "
-                f"{model.image_context_id}: evaluate with the tokenizer of the run that trained it"
-            )
+        check_tokenizer(tokenizer, model, checkpoint_uri, "evaluate with the tokenizer of the run that trained it")
         settings = recipe.evaluation
         return cls(model, tokenizer, batch_size=settings.batch_size, max_new_tokens=settings.max_new_tokens)
 

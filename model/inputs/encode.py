@@ -13,7 +13,6 @@ from model.config import ModelSettings, TilingSettings
 from model.inputs.batch import EncodedSample
 from model.inputs.chatml import ChatScript
 from model.inputs.grids import tile_count
-from model.inputs.tiling import tile_image
 from model.inputs.tokens import ChatTokenizer
 
 PLACED = re.compile(re.escape(IMAGE_PLACEHOLDER) + "\n?")
@@ -172,6 +171,8 @@ def encode_prompt(
 @lru_cache(maxsize=32)  # questions about one image follow each other
 def image_tiles(image: ImageRef, tiling: TilingSettings) -> np.ndarray:
     """The tiles of an encoded image, uint8 [P, S, S, 3], read-only; `AerieError` when it can't be decoded."""
+    from model.inputs.tiling import tile_image  # loads a compiler, which counting tokens doesn't need
+
     try:
         decoded = decode_image(image_payload(image))
     except ImageProblemError as error:

@@ -104,12 +104,3 @@ def tile_count(width: int, height: int, settings: TilingSettings) -> int:
     """How many tiles `tile_image` makes of an image of this size, the thumbnail included."""
     cols, rows = grid_of(width, height, settings)
     return cols * rows + (settings.thumbnail and cols * rows > 1)
-
-
-def tile_counts(widths: np.ndarray, heights: np.ndarray, settings: TilingSettings) -> np.ndarray:
-    """`tile_count` of many pictures at once: int64 [N] for `widths` [N] and `heights` [N] in pixels."""
-    cols, rows = choose_grids(
-        widths, heights, max_tiles=settings.max_tiles, tile_size=settings.tile_size, strategy=settings.strategy
-    )
-    tiles = cols * rows
-    return tiles + ((tiles > 1) & settings.thumbnail)

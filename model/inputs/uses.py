@@ -9,7 +9,7 @@ import pyarrow as pa
 from data.schema import Sample
 from model.config import ModelSettings
 from model.inputs.encode import SampleProblemError, placed_pairs, question_answer_pairs, text_ids
-from model.inputs.preflight import check_image_tokens, tiles_given
+from model.inputs.preflight import check_written_tokens, file_sizes
 from model.inputs.tokens import ChatTokenizer
 from model.inputs.truncation import turns_that_fit
 from model.recipe import StageSettings
@@ -81,7 +81,7 @@ def uses_of(
     A sample that is too long for a pack in any epoch is left out of all: it is counted once, as one sample. Where the
     stage truncates, it loses turns from the end instead, and the last answer its end.
     """
-    pairs, tiles = len(question_answer_pairs(sample)), tiles_given(sample, model)
+    pairs, sizes = len(question_answer_pairs(sample)), file_sizes(sample)
     known: dict[tuple[int, ...], SampleUse] = {}
     uses = []
     for epoch in range(settings.epochs):
@@ -97,7 +97,7 @@ def uses_of(
         if settings.too_long == "truncate":
             turns = turns_that_fit(sample, tokenizer, model, turns, settings.capacity)
         if turns not in known:
-            known[turns] = _use(sample, place, turns, tiles, tokenizer, model)
+            known[turns] = _use(sample, place, turns, sizes, tokenizer, model)
             if settings.too_long == "truncate":  # the rest of the last answer is cut off, by the loader too
                 known[turns] = replace(known[turns], tokens=min(known[turns].tokens, settings.capacity))
             _check_room(known[turns], settings)
@@ -109,19 +109,19 @@ def _use(
     sample: Sample,
     place: tuple[int, int],
     turns: tuple[int, ...],
-    tiles: list[int],
+    sizes: list[tuple[int, int]],
     tokenizer: ChatTokenizer,
     model: ModelSettings,
 ) -> SampleUse:
-    """One showing, whose written text was checked against the tiles of its images, `tiles` (one number an image)."""
+    """One showing, whose written text was checked against the image files, of `sizes` in pixels."""
     ids, (_, placed) = text_ids(sample, tokenizer, model, turns), placed_pairs(sample, turns)
-    check_image_tokens(sample, ids, tiles[:placed], tokenizer, model)
+    tiles = check_written_tokens(sample, ids, sizes[:placed], tokenizer, model)
     return SampleUse(
         sample_id=sample.sample_id,
         source=sample.source,
         category=sample.category,
         tokens=len(ids),
-        tiles=sum(tiles[:placed]),
+        tiles=tiles,
         turns=turns,
         shard=place[0],
         row=place[1],

@@ -10,6 +10,7 @@ from PIL import Image
 from data.curation.decoding import (
     CoreDecoder,
     EncodedPicture,
+    GpuDecoder,
     ReadyPicture,
     ready_in_process,
     ready_pictures,
@@ -144,6 +145,24 @@ def test_a_known_hash_is_not_computed_again():
     decoder.close()
     assert isinstance(batch[0], ReadyPicture)
     assert batch[0].pixels == "known"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_nearly_the_same_pictures_in_the_same_order():
+    payloads = [encoded(picture(seed, 160, 120), "PNG" if seed % 3 == 0 else "JPEG") for seed in range(40)]
+    payloads[9] = payloads[9][:60]
+    pictures = [EncodedPicture(payload, str(seed) if seed % 2 else None) for seed, payload in enumerate(payloads)]
+    found = []
+    for kind in (GpuDecoder, CoreDecoder):
+        decoder = kind(PREPARE)
+        found.append([one for batch in decoder.batches(pictures, 16) for one in batch])
+        decoder.close()
+    assert [number for number, one in enumerate(found[0]) if isinstance(one, str)] == [9]
+    for gpu, cores in zip(*found, strict=True):
+        if not isinstance(gpu, str):
+            assert gpu.pixels == cores.pixels
+            assert gpu.network.is_cuda
+            assert np.abs(gpu.network.cpu().numpy().astype(int) - cores.network.astype(int)).mean() < 3
 
 
 def test_stacking_keeps_arrays_and_tensors():

@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import AerieError
 from model.config import TilingSettings
-from model.inputs.grids import CHUNK, candidate_grids, choose_grid, choose_grids, tile_count, tile_counts
+from model.inputs.grids import CHUNK, candidate_grids, choose_grid, choose_grids, tile_count
 
 TILE = 448
 ALL_GRIDS = [(i, j) for i in range(1, 13) for j in range(1, 13) if i * j <= 12]
@@ -142,14 +142,16 @@ def test_a_line_of_pixels_takes_no_more_tiles_than_any_picture():
         assert choose_grid(1, 10_000, strategy=strategy) == (1, 12)
 
 
-@pytest.mark.parametrize("thumbnail", [True, False])
-def test_counts_of_many_are_the_counts_of_each(thumbnail):
-    settings = TilingSettings(strategy="area", thumbnail=thumbnail)
+@pytest.mark.parametrize("strategy", ["aspect", "area"])
+def test_grids_of_many_are_the_grids_of_each(strategy):
     sizes = random_sizes(200, 1, 3000) * (CHUNK // 100)  # more than two chunks
-    counts = tile_counts(*np.array(sizes, np.int32).T, settings)
-    assert counts.dtype == np.int64
-    assert counts.tolist() == [tile_count(*size, settings) for size in sizes]
-    assert tile_counts(np.array([], np.int32), np.array([], np.int32), settings).shape == (0,)
+    cols, rows = choose_grids(*np.array(sizes, np.int32).T, strategy=strategy)
+    assert cols.dtype == rows.dtype == np.int64
+    assert list(zip(cols.tolist(), rows.tolist(), strict=True)) == [
+        choose_grid(*size, strategy=strategy) for size in sizes
+    ]
+    empty = np.array([], np.int32)
+    assert [side.shape for side in choose_grids(empty, empty, strategy=strategy)] == [(0,), (0,)]
 
 
 def test_known_size():

@@ -9,7 +9,7 @@ from data.images import encode_png, image_ref
 from data.schema import Sample, Turn, make_sample
 from model.config import ModelSettings
 from model.inputs.encode import SampleProblemError, encode_sample, text_ids
-from model.inputs.preflight import check_image_tokens, tiles_given
+from model.inputs.preflight import check_written_tokens, file_sizes
 from model.inputs.tokens import IMAGE_CONTEXT, ChatTokenizer, train_bpe
 
 MODEL = ModelSettings.model_validate({"tiling": {"tile_size": 32, "max_tiles": 4}, "siglip": {"patch_size": 8}})
@@ -34,9 +34,7 @@ def with_size(sample: Sample, width: int, height: int) -> Sample:
 
 
 def check(sample: Sample, tokenizer: ChatTokenizer) -> int:
-    tiles = tiles_given(sample, MODEL)
-    check_image_tokens(sample, text_ids(sample, tokenizer, MODEL), tiles, tokenizer, MODEL)
-    return sum(tiles)
+    return check_written_tokens(sample, text_ids(sample, tokenizer, MODEL), file_sizes(sample), tokenizer, MODEL)
 
 
 @pytest.mark.parametrize("sizes", [(), [(32, 32)], [(64, 32), (32, 96)], [(40, 130)] * 3])
@@ -68,7 +66,7 @@ def test_one_image_token_more_or_less_is_found(tokenizer, lost):
     place = ids.index(tokenizer.image_context_id)
     ids = ids[:place] + [tokenizer.image_context_id] * (lost == -1) + ids[place + (lost == 1) :]
     with pytest.raises(SampleProblemError, match=r"\d+ image tokens in its text, \d+ from the tiles") as caught:
-        check_image_tokens(sample, ids, tiles_given(sample, MODEL), tokenizer, MODEL)
+        check_written_tokens(sample, ids, file_sizes(sample), tokenizer, MODEL)
     assert caught.value.reason == "image_token_mismatch"
 
 
