@@ -1,59 +1,25 @@
 """The training loop: packs in, optimizer steps, checkpoints, and the finished stage's files out."""
 
-import json
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
-import torch
 from torch import distributed
 
 from data.errors import AerieError
-from data.files import join, read_bytes, write_bytes
-from data.storage import attach, read_attachment, read_manifest
-from model.checkpoint import RECIPE_FILE, TOKENIZER_FILE, load_weights, save_checkpoint
-from model.checkpoint_files import CONFIG_FILE
-from model.inputs.batch import PackedBatch
+from model.checkpoint import load_weights
 from model.inputs.loader import PackLoader
-from model.loss import token_weights
 from model.pretrained import load_pretrained
 from model.recipe import Recipe, StageSettings, load_recipe
-from model.tensor_files import WEIGHTS_FILE
 from model.training.checkpointing import Checkpoints
 from model.training.engine import TrainingEngine, join_processes
+from model.training.feed import StepFeed, WeightedPack
 from model.training.freezing import freeze
-from model.training.job import FINISHED_NAME, TrainingJob
-from model.training.metrics import (
-    METRICS_NAME,
-    STEPS_NAME,
-    MetricsLog,
-    StepMetrics,
-    TrainingProgress,
-    WandbRun,
-    read_steps,
-)
-from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
+from model.training.job import TrainingJob
+from model.training.metrics import MetricsLog, StepMetrics, TrainingProgress, WandbRun, read_steps
+from model.training.result import write_result
+from model.training.schedule import learning_rate, step_packs, total_steps
 from model.training.stopping import StopRequest
 from model.vlm import PackTensors, VisionLanguageModel, build_model
-
-# Names of a checkpoint's files in the manifest; shards keep theirs.
-ATTACHMENTS = {
-    WEIGHTS_FILE: "weights",
-    CONFIG_FILE: "config",
-    TOKENIZER_FILE: "tokenizer",
-    RECIPE_FILE: "recipe",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class WeightedPack:
-    """A pack with its tokens' weights [T] and its share of the loss denominator; zero when it only keeps step."""
-
-    batch: PackedBatch
-    weights: torch.Tensor
-    denominator: float
-    counts: bool
 
 
 class Trainer:
@@ -83,13 +49,10 @@ class Trainer:
     def run(self, wandb: WandbRun | None, stop: StopRequest) -> bool:
         """Train to the end; False when a signal asked to stop and the state was saved."""
         progress = TrainingProgress(self.job.stage, self.steps, self.done)
-        with ThreadPoolExecutor(1) as reader:  # the next step's packs are read while this one computes
-            upcoming = reader.submit(self._read, self.done)
+        feed = StepFeed(self.loader, self.settings, rank=self.engine.rank, world=self.engine.world, start=self.done)
+        try:
             while self.done < self.steps:
-                packs = upcoming.result()
-                if self.done + 1 < self.steps:
-                    upcoming = reader.submit(self._read, self.done + 1)
-                metrics, stopping = self._step(packs, stop.requested)
+                metrics, stopping = self._step(feed.next().packs, stop.requested)
                 self.done += 1
                 if self.log is not None:
                     self.log.append(metrics)
@@ -100,21 +63,11 @@ class Trainer:
                     self._save()
                 if self.done < self.steps and stopping:
                     return False
+        finally:
+            feed.close()
         if self.log is not None and self.log.steps:
             progress.close(self.log.steps[-1])
         return True
-
-    def _read(self, step: int) -> list[WeightedPack]:
-        """This rank's packs of a step."""
-        numbers = step_packs(step, len(self.loader), self.settings)
-        packs = []
-        for number, counts in rank_packs(numbers, self.engine.rank, self.engine.world):
-            batch = self.loader.pack(number)
-            weights, denominator = token_weights(batch.labels, batch.cu_seqlens, self.settings.loss_reduction)
-            if not counts:
-                weights, denominator = weights * 0, 0.0
-            packs.append(WeightedPack(batch, torch.from_numpy(weights), denominator, counts))
-        return packs
 
     def _step(self, packs: list[WeightedPack], stop_here: bool) -> tuple[StepMetrics, bool]:
         """One optimizer step; also whether any rank was asked to stop, so that all stop together."""
@@ -197,24 +150,5 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     if wandb is not None:
         wandb.close()
     if finished:
-        _write_result(job, model, trainer)
+        write_result(job, model, engine, trainer.log)
     return finished
-
-
-def _write_result(job: TrainingJob, model: VisionLanguageModel, trainer: Trainer) -> None:
-    """The checkpoint and the metrics, and last the file that tells `train_stage` their hashes."""
-    state = trainer.engine.weights()
-    if trainer.log is None:
-        return
-    write_bytes(join(job.out_uri, METRICS_NAME), trainer.log.payload())
-    files = {
-        TOKENIZER_FILE: read_attachment(job.tokenizer_uri, read_manifest(job.tokenizer_uri), "tokenizer"),
-        RECIPE_FILE: read_bytes(job.recipe_uri),
-    }
-    hashes = save_checkpoint(job.out_uri, model, state=state, files=files)
-    attachments = {
-        ATTACHMENTS.get(name, name): {"path": name, "sha256": sha256} for name, sha256 in sorted(hashes.items())
-    }
-    attachments["metrics"] = attach(job.out_uri, STEPS_NAME, trainer.log.payload(times=False))
-    document = {"fingerprint": job.fingerprint, "attachments": attachments}
-    write_bytes(join(job.out_uri, FINISHED_NAME), json.dumps(document, indent=1).encode())
