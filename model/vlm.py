@@ -1,6 +1,7 @@
 """The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -13,20 +14,23 @@ from model.fusion import fuse
 from model.initialise import fan_in_
 from model.inputs.batch import PackedBatch
 from model.language import build_language
-from model.loss import weighted_loss
+from model.loss import answer_positions, token_losses
 from model.vision.mixture import MixtureOfEncoders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackTensors:
-    """A `PackedBatch` on a device."""
+    """A `PackedBatch` on a device. What a layer needs as a number or a list is worked out on the host: no layer asks
+    the device and waits for its answer.
+    """
 
     input_ids: torch.Tensor  # int64 [T]
     labels: torch.Tensor  # int64 [T]
     positions: torch.Tensor  # int64 [T]
     sequence: torch.Tensor  # int64 [T], which sample a token belongs to
     cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
-    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
+    max_seqlen: int  # tokens of the longest sample
+    answers: torch.Tensor  # int64 [N], the tokens whose prediction counts
     tiles: torch.Tensor  # uint8 [P, H, W, 3]
 
     @classmethod
@@ -39,10 +43,23 @@ class PackTensors:
             "positions": batch.positions,
             "sequence": np.repeat(np.arange(len(lengths)), lengths),
             "cu_seqlens": batch.cu_seqlens,
+            "answers": answer_positions(batch.labels, batch.cu_seqlens),
             "tiles": batch.tiles,
         }
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         return cls(**tensors, max_seqlen=int(lengths.max()))
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "PackTensors":
+        """The pack on a device; from pinned memory a copy that doesn't block runs beside the computing."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin(self) -> "PackTensors":
+        """The pack in page-locked memory of the host; needs CUDA."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(value) for name, value in values.items() if torch.is_tensor(value)})
 
 
 class VisionLanguageModel(nn.Module):
@@ -90,9 +107,15 @@ class VisionLanguageModel(nn.Module):
         )
         return result.last_hidden_state[0]
 
-    def forward(self, pack: PackTensors, weights: torch.Tensor) -> torch.Tensor:
-        """sum_t weights[t] * loss[t] over a pack; `weights` [T] as `model.loss.token_weights` gives them."""
-        return weighted_loss(self.hidden_states(pack), self.language.lm_head, pack.labels, weights)
+    def forward(self, pack: PackTensors, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """sum_t weights[t] * loss[t] over a pack, and over each of its samples (float32 [S], without graph).
+
+        `weights` [T] as `model.loss.token_weights` gives them.
+        """
+        hidden = self.hidden_states(pack)
+        losses = token_losses(hidden, self.language.lm_head, pack.labels, weights, pack.answers)
+        per_sample = losses.new_zeros(len(pack.cu_seqlens) - 1)
+        return losses.sum(), per_sample.index_add(0, pack.sequence[pack.answers], losses.detach())
 
 
 def build_model(settings: ModelSettings, vocab_size: int, image_context_id: int, seed: int) -> VisionLanguageModel:
