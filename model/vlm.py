@@ -1,7 +1,7 @@
 """The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -49,17 +49,14 @@ class PackTensors:
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         return cls(**tensors, max_seqlen=int(lengths.max()))
 
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> "PackTensors":
-        """The pack on a device; from pinned memory a copy that doesn't block runs beside the computing."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin(self) -> "PackTensors":
-        """The pack in page-locked memory of the host; needs CUDA."""
-        return self._each(torch.Tensor.pin_memory)
-
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
+    def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
+        """The pack with every tensor changed, e.g. pinned."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if torch.is_tensor(value)})
+        return PackTensors(**{k: change(v) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+
+    def to(self, device: torch.device | str) -> "PackTensors":
+        """The pack on a device; from pinned memory it is copied while the host goes on."""
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class VisionLanguageModel(nn.Module):

@@ -11,6 +11,7 @@ from model.inputs.loader import PackLoader
 from model.loss import token_weights
 from model.recipe import StageSettings
 from model.training.schedule import rank_packs, step_packs, total_steps
+from model.vlm import PackTensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class WeightedPack:
     weights: torch.Tensor
     denominator: float
     counts: bool
+    tensors: PackTensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +64,4 @@ class StepFeed:
         weights, denominator = token_weights(batch.labels, batch.cu_seqlens, self._settings.loss_reduction)
         if not counts:
             weights, denominator = weights * 0, 0.0
-        return WeightedPack(batch, torch.from_numpy(weights), denominator, counts)
+        return WeightedPack(batch, torch.from_numpy(weights), denominator, counts, PackTensors.of(batch))

@@ -12,7 +12,7 @@ from data.errors import AerieError
 from model.checkpoint import load_model, save_checkpoint
 from model.training.checkpointing import Checkpoints
 from model.training.job import TrainingJob
-from model.training.loop import train
+from model.training.stage import train
 from model.training.metrics import read_steps
 from model.training.stopping import StopRequest
 
