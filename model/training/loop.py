@@ -37,6 +37,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest complete checkpoint, if there is one."""
+        self.checkpoints.prepare(self.engine)
         marker = self.checkpoints.latest(quiet=self.engine.rank > 0)
         if marker is None:
             return
@@ -61,9 +62,13 @@ class Trainer:
                     wandb.log(metrics)
                 if self.done < self.steps and (stopping or self.done % self.settings.checkpoint_every == 0):
                     self._save()
+                self.checkpoints.poll()
                 if self.done < self.steps and stopping:
+                    self.checkpoints.wait(self.engine)
                     return False
+            self.checkpoints.wait(self.engine)
         finally:
+            self.checkpoints.close()
             feed.close()
         if self.log is not None and self.log.steps:
             progress.close(self.log.steps[-1])
