@@ -27,12 +27,11 @@ class EngineState:
         if not replicated(self._engine.optimizer):
             return held
         shares = [(fragment, math.ceil(fragment.end / self._world)) for fragment in held]
-        parts = [
+        return [
             fragment.part(self._rank * share, min((self._rank + 1) * share, fragment.end))
             for fragment, share in shares
             if self._rank * share < fragment.end
         ]
-        return parts
 
     def counters(self) -> dict[str, int]:
         """DeepSpeed's counts; the packs run by each rank are turned into those of all ranks."""

@@ -126,7 +126,7 @@ def test_incomplete_and_foreign_checkpoints_are_named_and_left_alone(tmp_path, c
 
 def test_a_save_that_fails_stops_training_and_says_why(training_folder, alone, tmp_path):
     (tmp_path / "checkpoints").write_text("a file, where the folder of the checkpoints should be")
-    with pytest.raises(AerieError, match="checkpoints/step-000003-mine could not be written: .*older ones"):
+    with pytest.raises(AerieError, match=r"checkpoints/step-000003-mine could not be written: .*older ones"):
         train(job(training_folder, tmp_path), StopRequest())
 
 
@@ -135,13 +135,13 @@ def test_damage_to_a_checkpoint_is_named(training_folder, alone, tmp_path):
     folder = tmp_path / "checkpoints/step-000001-mine"
     record = (folder / "rank-00000.json").read_bytes()
     (folder / "rank-00000.json").write_bytes(record[:-9])
-    with pytest.raises(AerieError, match="rank-00000.json is missing or of another attempt"):
+    with pytest.raises(AerieError, match=r"rank-00000.json is missing or of another attempt"):
         train(job(training_folder, tmp_path), StopRequest())
     (folder / "rank-00000.json").write_bytes(record)
     document = json.loads((folder / "complete.json").read_bytes())
     document["parameters"]["connector.1.weight"] += 1
     (folder / "complete.json").write_text(json.dumps(document))
-    with pytest.raises(AerieError, match="elements of connector.1.weight, this stage trains .*: another version"):
+    with pytest.raises(AerieError, match=r"elements of connector.1.weight, this stage trains .*: another version"):
         train(job(training_folder, tmp_path), StopRequest())
 
 
