@@ -10,6 +10,7 @@ from torch import distributed, nn
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
 from model.training.activations import checkpoint_activations
+from model.training.engine_state import EngineState
 from model.training.freezing import parameter_groups
 from model.vlm import PackTensors, VisionLanguageModel
 
@@ -142,13 +143,10 @@ class TrainingEngine:
         """Wait for every rank."""
         distributed.barrier()
 
-    def save(self, folder: str, tag: str) -> None:
-        """Write weights and optimizer state below folder/tag on a local disk; every rank writes its part."""
-        self._engine.save_checkpoint(folder, tag=tag, save_latest=False)
-
-    def load(self, folder: str, tag: str) -> None:
-        """Read what `save` wrote with as many processes."""
-        self._engine.load_checkpoint(folder, tag=tag)
+    @property
+    def state(self) -> EngineState:
+        """What a checkpoint holds of this rank."""
+        return EngineState(self._engine, self.rank, self.world)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The network's whole state on rank 0, gathered where ZeRO-3 has scattered it; empty on the other ranks."""

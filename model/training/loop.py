@@ -6,7 +6,7 @@ import time
 from model.inputs.loader import PackLoader
 from model.recipe import Recipe, StageSettings
 from model.training.checkpointing import Checkpoints
-from model.training.collectives import Gathered, sum_of_ranks
+from model.training.collectives import sum_of_ranks
 from model.training.engine import TrainingEngine
 from model.training.feed import StepFeed, StepPacks
 from model.training.job import TrainingJob
@@ -36,6 +36,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest complete checkpoint, if there is one."""
+        self.checkpoints.prepare(self.engine)
         marker = self.checkpoints.latest(quiet=self.engine.rank > 0)
         if marker is None:
             return
@@ -59,6 +60,7 @@ class Trainer:
         try:
             finished = self._train(feed, telemetry, watchdog, stop)
         finally:
+            self.checkpoints.close()
             feed.close()
             watchdog.close()
             if telemetry is not None:
@@ -77,9 +79,11 @@ class Trainer:
                 print(f"{self.job.stage}  {said}", flush=True) if telemetry is not None else None
             if self.done < self.steps and (stopping or self.done % self.settings.checkpoint_every == 0):
                 self._save()
+            self.checkpoints.poll()
             if self.done < self.steps and stopping:
-                return False
-        return True
+                break
+        self.checkpoints.wait(self.engine)
+        return self.done == self.steps
 
     def _step(self, feed: StepFeed, stop: StopRequest) -> tuple[StepMetrics, bool]:
         """One optimizer step; also whether any rank was asked to stop, so that all stop together.
