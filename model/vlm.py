@@ -1,8 +1,5 @@
 """The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -11,38 +8,10 @@ from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
 from model.initialise import fan_in_
-from model.inputs.batch import PackedBatch
 from model.language import build_language
 from model.loss import weighted_loss
+from model.pack_tensors import PackTensors
 from model.vision.mixture import MixtureOfEncoders
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackTensors:
-    """A `PackedBatch` on a device."""
-
-    input_ids: torch.Tensor  # int64 [T]
-    labels: torch.Tensor  # int64 [T]
-    positions: torch.Tensor  # int64 [T]
-    sequence: torch.Tensor  # int64 [T], which sample a token belongs to
-    cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
-    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
-    tiles: torch.Tensor  # uint8 [P, H, W, 3]
-
-    @classmethod
-    def of(cls, batch: PackedBatch, device: torch.device | str = "cpu") -> "PackTensors":
-        """The pack's arrays as tensors."""
-        lengths = np.diff(batch.cu_seqlens)
-        arrays = {
-            "input_ids": batch.input_ids,
-            "labels": batch.labels,
-            "positions": batch.positions,
-            "sequence": np.repeat(np.arange(len(lengths)), lengths),
-            "cu_seqlens": batch.cu_seqlens,
-            "tiles": batch.tiles,
-        }
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        return cls(**tensors, max_seqlen=int(lengths.max()))
 
 
 class VisionLanguageModel(nn.Module):
