@@ -1,4 +1,4 @@
-"""A pack as tensors. Apart from the network, so that a process that only reads packs loads neither it nor its library."""
+"""A pack as tensors: apart from the network, so that a process that only reads packs need not load it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace

@@ -16,10 +16,11 @@ from model.training.feed import StepFeed, WeightedPack
 from model.training.freezing import freeze
 from model.training.job import TrainingJob
 from model.training.metrics import MetricsLog, StepMetrics, TrainingProgress, WandbRun, read_steps
+from model.training.quarantine_log import QuarantineLog
 from model.training.result import write_result
 from model.training.schedule import learning_rate, step_packs, total_steps
 from model.training.stopping import StopRequest
-from model.vlm import PackTensors, VisionLanguageModel, build_model
+from model.vlm import VisionLanguageModel, build_model
 
 
 class Trainer:
@@ -49,10 +50,15 @@ class Trainer:
     def run(self, wandb: WandbRun | None, stop: StopRequest) -> bool:
         """Train to the end; False when a signal asked to stop and the state was saved."""
         progress = TrainingProgress(self.job.stage, self.steps, self.done)
-        feed = StepFeed(self.loader, self.settings, rank=self.engine.rank, world=self.engine.world, start=self.done)
+        rank, world = self.engine.rank, self.engine.world
+        feed = StepFeed(self.loader, self.settings, rank=rank, world=world, start=self.done)
+        first = step_packs(self.done, len(self.loader), self.settings).start
+        quarantine = QuarantineLog(self.job.out_uri, self.job.fingerprint, rank=rank, world=world, next_pack=first)
         try:
             while self.done < self.steps:
-                metrics, stopping = self._step(feed.next().packs, stop.requested)
+                step = feed.next()
+                quarantine.append(step.quarantined)
+                metrics, stopping = self._step(step.packs, stop.requested)
                 self.done += 1
                 if self.log is not None:
                     self.log.append(metrics)
@@ -84,9 +90,10 @@ class Trainer:
         # A step whose packs hold no answer at all has gradient zero, not 0 / 0.
         scale, loss = denominator or 1.0, 0.0
         for number, pack in enumerate(packs):
-            tensors = PackTensors.of(pack.batch, engine.device)
+            tensors = pack.tensors.to(engine.device, non_blocking=True)
+            weights = pack.weights.to(engine.device, non_blocking=True)
             last = number == len(packs) - 1
-            loss += float(engine.gradients(tensors, pack.weights.to(engine.device), scale, last=last))
+            loss += float(engine.gradients(tensors, weights, scale, last=last))
         loss = engine.sum([loss])[0] / scale
         numbers = step_packs(self.done, len(self.loader), self.settings)
         rate = learning_rate(self.done, self.steps, self.settings)
@@ -150,5 +157,6 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     if wandb is not None:
         wandb.close()
     if finished:
+        engine.barrier()  # every rank's quarantine is written
         write_result(job, model, engine, trainer.log)
     return finished
