@@ -1,9 +1,5 @@
 """The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -12,51 +8,10 @@ from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
 from model.initialise import fan_in_
-from model.inputs.batch import PackedBatch
 from model.language import build_language
-from model.loss import answer_positions, token_losses
+from model.loss import token_losses
+from model.pack_tensors import PackTensors
 from model.vision.mixture import MixtureOfEncoders
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackTensors:
-    """A `PackedBatch` on a device. What a layer needs as a number or a list is worked out on the host: no layer asks
-    the device and waits for its answer.
-    """
-
-    input_ids: torch.Tensor  # int64 [T]
-    labels: torch.Tensor  # int64 [T]
-    positions: torch.Tensor  # int64 [T]
-    sequence: torch.Tensor  # int64 [T], which sample a token belongs to
-    cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
-    max_seqlen: int  # tokens of the longest sample
-    answers: torch.Tensor  # int64 [N], the tokens whose prediction counts
-    tiles: torch.Tensor  # uint8 [P, H, W, 3]
-
-    @classmethod
-    def of(cls, batch: PackedBatch, device: torch.device | str = "cpu") -> "PackTensors":
-        """The pack's arrays as tensors."""
-        lengths = np.diff(batch.cu_seqlens)
-        arrays = {
-            "input_ids": batch.input_ids,
-            "labels": batch.labels,
-            "positions": batch.positions,
-            "sequence": np.repeat(np.arange(len(lengths)), lengths),
-            "cu_seqlens": batch.cu_seqlens,
-            "answers": answer_positions(batch.labels, batch.cu_seqlens),
-            "tiles": batch.tiles,
-        }
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        return cls(**tensors, max_seqlen=int(lengths.max()))
-
-    def changed(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
-        """The pack with every tensor changed, e.g. pinned."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return PackTensors(**{k: change(v) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
-
-    def to(self, device: torch.device | str) -> "PackTensors":
-        """The pack on a device; from pinned memory it is copied while the host goes on."""
-        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class VisionLanguageModel(nn.Module):

@@ -11,6 +11,7 @@ from model.training.engine import TrainingEngine
 from model.training.feed import StepFeed, StepPacks
 from model.training.job import TrainingJob
 from model.training.metrics import MetricsLog, SkippedStep, StepMetrics, read_steps
+from model.training.quarantine_log import QuarantineLog
 from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
 from model.training.skipping import SkipLimit, find_culprits
 from model.training.step_numbers import StepCounter, StepNumbers, merge
@@ -51,12 +52,15 @@ class Trainer:
 
         AerieError: a pack can't be built, or too many steps in a row were skipped.
         """
-        rank, finished = self.engine.rank, False
-        telemetry = None
+        rank, world, finished, telemetry = self.engine.rank, self.engine.world, False, None
         if self.log is not None:
             telemetry = Telemetry(self.job, self.recipe, self.log, steps=self.steps, done=self.done)
+        first = self._packs().start
+        self._quarantine = QuarantineLog(
+            self.job.out_uri, self.job.fingerprint, rank=rank, world=world, next_pack=first
+        )
         watchdog = Watchdog(self.job.stage, self.job.out_uri, rank)
-        feed = StepFeed(self.loader, self.settings, rank=rank, world=self.engine.world, start=self.done)
+        feed = StepFeed(self.loader, self.settings, rank=rank, world=world, start=self.done)
         try:
             finished = self._train(feed, telemetry, watchdog, stop)
         finally:
@@ -92,8 +96,11 @@ class Trainer:
         """
         start = time.monotonic()
         fed = feed.next()
+        self._quarantine.append(fed.quarantined)
         counter = self._gradients(fed)
-        gathered = counter.gather(wait_seconds=fed.wait_seconds, quarantined=0, stopping=stop.requested)
+        gathered = counter.gather(
+            wait_seconds=fed.wait_seconds, quarantined=len(fed.quarantined), stopping=stop.requested
+        )
         rate = learning_rate(self.done, self.steps, self.settings)
         norm = self.engine.step(rate)
         skipped = None if math.isfinite(norm) else self._culprits(fed, counter, norm)
@@ -106,7 +113,7 @@ class Trainer:
         denominator = sum_of_ranks(sum(pack.denominator for pack in fed.packs), device)
         denominator = denominator.where(denominator > 0, 1.0)  # packs without an answer have gradient zero, not 0 / 0
         for number, pack in enumerate(fed.packs):
-            tensors, weights = pack.tensors.to(device), pack.weights.to(device, non_blocking=True)
+            tensors, weights = pack.tensors.to(device, non_blocking=True), pack.weights.to(device, non_blocking=True)
             loss = self.engine.gradients(tensors, weights, denominator, last=number == len(fed.packs) - 1)
             counter.add(pack, loss, self.engine.sample_losses)
         return counter

@@ -28,6 +28,7 @@ def train(job: TrainingJob, stop: StopRequest) -> bool:
     trainer.resume()
     finished = trainer.run(stop)
     if finished:
+        engine.barrier()  # every rank's quarantined samples are written
         write_result(job, model, engine, trainer.log)
     return finished
 

@@ -1,4 +1,4 @@
-"""A step that takes far longer than the others leaves the stacks of all threads behind, so that a hang explains itself."""
+"""A step that takes far longer than the others leaves the stacks of all threads behind: a hang explains itself."""
 
 import faulthandler
 import statistics
