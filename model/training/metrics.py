@@ -49,8 +49,8 @@ class StepMetrics:
     tokens: int
     samples: int
     grad_norm: float | None
-    seconds: float
     packs: tuple[int, int]
+    seconds: float = 0.0
     tiles: int = 0
     quarantined: int = 0
     padding_share: float = 0.0

@@ -52,7 +52,7 @@ class TrainerStatus:
     def _send(self, document: dict[str, Any]) -> None:
         try:
             token = Path(os.environ[TOKEN]).read_text().strip()  # read anew each time: it is renewed
-            context = ssl.create_default_context(cafile=os.environ.get(CA_CERT)) if self._secure else None
+            context = ssl.create_default_context(cafile=os.environ.get(CA_CERT) or None) if self._secure else None
             request = urllib.request.Request(
                 self._url,
                 data=json.dumps(document).encode(),
