@@ -1,4 +1,8 @@
-"""`python -m model.training STAGE ...` under torchrun: one process of a training stage."""
+"""`torchrun -m model.training STAGE --recipe FILE --data RUN/packing/STAGE --out RUN/STAGE`: one process of a stage.
+
+`train_stage` tells its workers more, the result's identity above all, and commits what they leave; a stage started by
+hand works the identity out, goes on from its own checkpoints alone, and commits its result itself.
+"""
 
 import json
 import os
@@ -8,6 +12,7 @@ from typing import Any
 
 from data.errors import AerieError
 from data.files import join, write_bytes
+from data.storage import committed
 from model.training.job import TrainingJob, parse
 from model.training.launch import EVENT
 from model.training.stopping import STOPPED_EXIT_CODE, StopRequest, die_with_parent
@@ -32,14 +37,23 @@ def main() -> int:
 def _train(job: TrainingJob, stop: StopRequest) -> int:
     import torch
 
+    from model.training.run import identified, train_stage
     from model.training.stage import train  # after the signals are set: the libraries take seconds
 
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    by_hand = not job.fingerprint
+    job = identified(job) if by_hand else job
+    if by_hand and committed(job.out_uri, job.fingerprint):
+        print(f"{job.stage}  {job.out_uri} holds this very stage already: nothing to do", flush=True)
+        return 0
     finished = train(job, stop)
     if not finished:
         _tell("stopped")
+    elif by_hand and torch.distributed.get_rank() == 0:
+        places = (job.packing_uri, job.formatting_uri, job.tokenizer_uri, job.parent_uri, job.out_uri)
+        train_stage(job.recipe_uri, job.recipe_sha256, job.stage, *places)  # it is trained: this commits it
     torch.distributed.destroy_process_group()
     return 0 if finished else STOPPED_EXIT_CODE
 

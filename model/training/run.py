@@ -97,6 +97,16 @@ def training_job(recipe: Recipe, **places: str) -> tuple[TrainingJob, dict[str, 
     return dataclasses.replace(job, fingerprint=_training_fingerprint(recipe, job.stage, lineage)), lineage
 
 
+def identified(job: TrainingJob) -> TrainingJob:
+    """The job with the recipe's hash and the fingerprint that `train_stage` would give it."""
+    recipe = load_recipe(job.recipe_uri, job.recipe_sha256)
+    if job.stage not in STAGES:
+        raise AerieError(f"unknown stage {job.stage!r}; choose from {list(STAGES)}")
+    places = dataclasses.asdict(job) | {"recipe_sha256": recipe.sha256}
+    places.pop("fingerprint")
+    return training_job(recipe, **places)[0]
+
+
 def launch_here(job: TrainingJob, recipe: Recipe) -> None:
     """Train in processes of this machine."""
     launch(job, recipe.processes)

@@ -263,17 +263,43 @@ def test_a_job_survives_the_command_line():
     assert parse([*job.arguments(), "--watch-stdin"]) == (job, True)
 
 
+def test_a_stage_by_hand_needs_recipe_packs_and_output(tmp_path, capsys):
+    told = ["stage_2", "--recipe", "r.yaml", "--data", "s3://b/run/packing/stage_2/manifest.json", "--out", "o"]
+    job, watch = parse([*told, "--parent", "s3://b/run/stage_1_5"])
+    assert (job.packing_uri, job.formatting_uri) == ("s3://b/run/packing/stage_2", "s3://b/run/formatting")
+    assert (job.tokenizer_uri, job.parent_uri) == ("s3://b/run/tokenizer", "s3://b/run/stage_1_5")
+    assert (job.fingerprint, job.recipe_sha256, watch) == ("", "", False)
+    with pytest.raises(SystemExit):
+        parse(["stage_2", "--recipe", "r.yaml", "--data", "elsewhere", "--out", "o"])
+    assert "elsewhere isn't RUN/packing/stage_2: add --formatting-uri" in capsys.readouterr().err
+
+
+def test_a_stage_by_hand_is_the_one_that_train_stage_trains(training_folder, whole, tmp_path):
+    data = training_folder / "packing/stage_1_5/manifest.json"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "-m", "model.training", "stage_1_5"]
+    command += ["--recipe", str(training_folder / "recipe.yaml"), "--data", str(data), "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert read_manifest(str(tmp_path)).sha256() == whole[1].sha256()
+
+
 def test_progress_says_what_matters_at_most_every_two_seconds(capsys):
     now = [0.0]
     progress = TrainingProgress("stage_1", 250, clock=lambda: now[0])
     for number in range(1, 251):
         now[0] += 0.1
-        progress.update(
-            StepMetrics(
-                step=number, loss=0.81234, learning_rate=9.8e-4, tokens=1000, samples=4, grad_norm=1.0, seconds=0.1,
-                packs=(0, 0),
-            )
+        step = StepMetrics(
+            step=number, loss=0.81234, learning_rate=9.8e-4, tokens=1000, samples=4, grad_norm=1.0, seconds=0.1,
+            packs=(0, 0),
         )  # fmt: skip
+        progress.update(step)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) in (11, 12)
-    assert re.fullmatch(r"stage_1  step \d+/250  loss 0.8123  lr 9.8e-04  10,000 tokens/s  ETA \d+ s", lines[0])
+    usual = r"stage_1  step \d+/250  loss 0.8123  lr 9.8e-04  10,000 tokens/s  40.0 samples/s"
+    assert re.fullmatch(rf"{usual}  ETA \d+ s", lines[0])
+    now[0] += 3
+    progress.update(dataclasses.replace(step, step=249, mfu=0.5234, wait_share=0.051))
+    progress.close(dataclasses.replace(step, step=250, loss=None))
+    late, last = capsys.readouterr().out.splitlines()
+    assert late.endswith("  MFU 0.52  waits 5% for data  ETA 0 s")
+    assert "step 250/250  loss not finite" in last
