@@ -13,7 +13,7 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """One stage's optimizer steps, in order; each is a line of the metrics file."""
+    """One stage's optimizer steps, in order; each is a line of the metrics file. Skipped steps may have no loss."""
 
     stage: str
     lines: tuple[dict[str, Any], ...]
@@ -21,6 +21,14 @@ class Curves:
     def points(self, name: str) -> Points:
         """(step, value) of one column; steps that don't have it are left out."""
         return tuple((line["step"], line[name]) for line in self.lines if line.get(name) is not None)
+
+    def final_category_losses(self) -> dict[str, float]:
+        """Mean loss of each category over the last tenth of the steps, where it was in them."""
+        losses: dict[str, list[float]] = {}
+        for line in self.lines[-max(1, round(TAIL_SHARE * len(self.lines))) :]:
+            for name, loss in line.get("category_losses", {}).items():
+                losses.setdefault(name, []).append(loss)
+        return {name: sum(found) / len(found) for name, found in losses.items()}
 
     def total(self, name: str) -> float | None:
         """The sum of a column over the stage, None when it isn't recorded."""
@@ -39,7 +47,7 @@ class Curves:
 
     @property
     def _tail(self) -> int:
-        return max(1, round(TAIL_SHARE * len(self.lines)))
+        return max(1, round(TAIL_SHARE * len(self.points("loss"))))
 
 
 def read_curves(run: RunFolder, stage: str) -> Curves:
@@ -50,7 +58,7 @@ def read_curves(run: RunFolder, stage: str) -> Curves:
         complete = all({"step", "loss"} <= set(line) for line in lines)
     except (ValueError, TypeError) as error:
         raise AerieError(f"metrics of {stage} in {run.folder(stage)} are damaged ({error}); train it again") from error
-    if not lines or not complete:
+    if not lines or not complete or all(line["loss"] is None for line in lines):
         raise AerieError(f"metrics of {stage} in {run.folder(stage)} lack steps or losses; train it again")
     return Curves(stage, lines)
 

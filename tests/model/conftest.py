@@ -138,7 +138,16 @@ def made_up_stage(run, stage, sha256):
         tally.take(count.source, count.rows_out)
         tally.keep(count.source, count.rows_out)
     steps = [
-        {"step": n, "loss": 3 / n + 0.1 * (n % 2), "learning_rate": 1e-3, "tokens": 90, "samples": 4, "grad_norm": 1.0}
+        {
+            "step": n,
+            "loss": 3 / n + 0.1 * (n % 2),
+            "learning_rate": 1e-3,
+            "tokens": 90,
+            "samples": 4,
+            "grad_norm": 1.0,
+            "packs": [n - 1, n - 1],
+            "category_losses": {"chart_table": 3 / n, "text_only": 6 / n},
+        }
         for n in range(1, 61)
     ]
     files = {

@@ -1,5 +1,7 @@
 """Curves are read with care and smoothed without moving."""
 
+import json
+
 import pytest
 
 from data.errors import AerieError
@@ -25,7 +27,18 @@ def test_first_and_final_loss_are_means_over_a_tenth(tmp_path):
     assert found.points("grad_norm") == ()
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"step": 1}\n', "[1]\n", '{"step": 1, "loss": 2}\n{"ste'])
+def test_skipped_steps_have_no_loss_and_change_no_mean(tmp_path):
+    lines = [{"step": n, "loss": n, "category_losses": {"chart_table": n + 1, "other": 1}} for n in range(1, 21)]
+    lines[19] = {"step": 20, "loss": None, "category_losses": {}}
+    found = curves(tmp_path, "".join(json.dumps(line) + "\n" for line in lines))
+    assert found.points("loss")[-1] == (19, 19)
+    assert found.final_loss == 18.5
+    assert found.final_category_losses() == {"chart_table": 20, "other": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"step": 1, "loss": null}\n', "", "{", '{"step": 1}\n', "[1]\n", '{"step": 1, "loss": 2}\n{"ste']
+)
 def test_damaged_metrics_are_a_clear_error(tmp_path, text):
     with pytest.raises(AerieError, match="metrics of stage_1"):
         curves(tmp_path, text)

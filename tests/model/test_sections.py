@@ -141,6 +141,15 @@ def test_training_shows_losses(run):
     assert all(float(row[5]) > float(row[6]) for row in rows)
 
 
+def test_training_shows_what_each_category_ended_at(run):
+    section = training_section(run)
+    rows = [
+        row for table in blocks(section, Table) if table.headers[0] == "Final loss of category" for row in table.rows
+    ]
+    mean = sum(3 / n for n in range(55, 61)) / 6
+    assert rows == [("chart_table", *[f"{mean:.3f}"] * 3), ("text_only", *[f"{2 * mean:.3f}"] * 3)]
+
+
 def test_every_artifact_is_linked(run):
     links = [
         address for block in blocks(artifacts_section(run), Links) for _, group in block.groups for _, address in group

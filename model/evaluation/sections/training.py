@@ -24,6 +24,7 @@ def training_section(run: RunFolder, names: tuple[str, ...] = STAGES) -> Section
                 headers=("Stage", "Trains", "Steps", "Tokens", "Sample uses", "First loss", "Final loss"),
                 rows=tuple(_row(curves, run.recipe) for curves in stages),
             ),
+            *_by_category(stages),
             Details(
                 summary="Learning rate and gradient norm",
                 blocks=tuple(
@@ -55,6 +56,15 @@ def _loss(curves: Curves, highest: float) -> LineChart:
         lines=(*raw, Line(name="loss", points=mean, colour=3)),
         y_high=highest,
     )
+
+
+def _by_category(stages: list[Curves]) -> tuple[Table, ...]:
+    """The categories' final losses beside each other; nothing where the steps don't tell them."""
+    finals = [curves.final_category_losses() for curves in stages]
+    names = sorted({name for final in finals for name in final})
+    rows = tuple((name, *(f"{final[name]:.3f}" if name in final else "–" for final in finals)) for name in names)
+    headers = ("Final loss of category", *(STAGE_NAMES[curves.stage] for curves in stages))
+    return (Table(headers=headers, rows=rows),) if rows else ()
 
 
 def _other(curves: Curves, name: str, label: str) -> LineChart:
