@@ -55,10 +55,8 @@ class Trainer:
         rank, world, finished, telemetry = self.engine.rank, self.engine.world, False, None
         if self.log is not None:
             telemetry = Telemetry(self.job, self.recipe, self.log, steps=self.steps, done=self.done)
-        first = self._packs().start
-        self._quarantine = QuarantineLog(
-            self.job.out_uri, self.job.fingerprint, rank=rank, world=world, next_pack=first
-        )
+        place, first = self.job.out_uri, self._packs().start
+        self._quarantine = QuarantineLog(place, self.job.fingerprint, rank=rank, world=world, next_pack=first)
         watchdog = Watchdog(self.job.stage, self.job.out_uri, rank)
         feed = StepFeed(self.loader, self.settings, rank=rank, world=world, start=self.done)
         try:
@@ -79,8 +77,9 @@ class Trainer:
             self.done += 1
             if telemetry is not None:
                 telemetry.take(metrics)
-            if said := self._skips.take(self.done, metrics.skipped):
-                print(f"{self.job.stage}  {said}", flush=True) if telemetry is not None else None
+            said = self._skips.take(self.done, metrics.skipped)
+            if said and self.engine.rank == 0:
+                print(f"{self.job.stage}  {said}", flush=True)
             if self.done < self.steps and (stopping or self.done % self.settings.checkpoint_every == 0):
                 self._save()
             self.checkpoints.poll()
