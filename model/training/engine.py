@@ -9,6 +9,7 @@ from torch import distributed, nn
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
 from model.training.activations import checkpoint_activations
+from model.training.compiling import compile_layers
 from model.training.freezing import parameter_groups
 from model.vlm import PackTensors, VisionLanguageModel
 
@@ -19,8 +20,9 @@ MAX_BUCKET = 500_000_000  # elements that ZeRO reduces or gathers at once; its o
 def engine_config(settings: StageSettings, *, trainable: int, micro_batches: int) -> dict[str, Any]:
     """DeepSpeed's configuration of a stage; `trainable` is the number of parameters that learn.
 
-    ZeRO allocates its buckets in full, so they are no larger than the gradients. Gradients add up in fp32 even when
-    the network computes in bf16 (DeepSpeed can't do that without ZeRO, i.e. with stage 0).
+    ZeRO allocates its buckets in full, so they are no larger than the gradients. Where several packs' gradients
+    add up, they do so in fp32 even when the network computes in bf16 (DeepSpeed can't do that without ZeRO, i.e. with
+    stage 0).
     """
     bucket, half = min(trainable, MAX_BUCKET), settings.precision == "bf16"
     config: dict[str, Any] = {
@@ -38,7 +40,7 @@ def engine_config(settings: StageSettings, *, trainable: int, micro_batches: int
         "zero_allow_untested_optimizer": True,
         "steps_per_print": None,
     }
-    if half and settings.zero_stage > 0:
+    if half and settings.zero_stage > 0 and micro_batches > 1:
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
 
@@ -84,10 +86,13 @@ class TrainingEngine:
 
         self.device, self.settings = device, settings
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
-        if settings.activation_checkpointing:
-            checkpoint_activations(model)
+        checkpoint_activations(model, settings.activation_checkpointing.model_dump())
+        if (
+            settings.compile and device.type == "cuda" and settings.zero_stage < 3
+        ):  # ZeRO-3's hooks would cut the graphs
+            compile_layers(model)
         undecayed = token_tables(model.language) if settings.only_new_tokens else ()
-        groups = parameter_groups(model, settings.weight_decay, undecayed)
+        groups = parameter_groups(model, settings.weight_decay, undecayed, settings.learning_rate_factors)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
         micro_batches = settings.packs_per_step // self.world
@@ -105,7 +110,7 @@ class TrainingEngine:
     def step(self, learning_rate: float) -> float:
         """Clip, update the weights; returns the norm of the gradient before clipping."""
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate_factor"]
         norm = self._plain_norm() if self._engine.optimizer.__class__ is torch.optim.AdamW else None
         self._engine.step()
         return float(self._engine.get_global_grad_norm() if norm is None else norm)
