@@ -5,6 +5,7 @@ of the kernel at once, so a row costs `size` loads (the column shifts, which the
 size ** 2 multiplications. 49 multiplications an element are near the limit of the chip's plain float32 units: a
 7 x 7 layer is bound by them (0.13 ms for 75M elements on an H100), not by memory.
 """
+# ruff: noqa: N803, RUF005 (Triton: upper case for what is fixed at compile time; it knows no starred tuples)
 
 from dataclasses import dataclass
 
@@ -14,9 +15,22 @@ import triton.language as tl
 
 
 @triton.jit
+def _shifted(
+    row, inside, column, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr
+):  # fmt: skip
+    """A row's values for each of the kernel's columns: the tile shifted by -pad to pad, zero outside the image."""
+    values = ()
+    for shift in tl.static_range(size):
+        there = column + (shift - size // 2)
+        readable = inside & (there >= 0) & (there < width)
+        values = values + (tl.load(row + (shift - size // 2) * channels, mask=readable, other=0),)
+    return values
+
+
+@triton.jit
 def _correlate(
     x, taps, bias, y, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    biased: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr,
+    biased: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """y[n, h, w, c] = bias[c] + sum of x[n, h + i - pad, w + j - pad, c] * taps[i, j, c]; `flip` turns the taps.
 
@@ -43,14 +57,21 @@ def _correlate(
         sums = sums + (start,)
 
     source, target = x + image + place, y + image - pad * width * channels + place
+    if AHEAD:
+        values = _shifted(source, inside, column, width, channels, size)
     for row in range(rows):
+        if AHEAD:
+            following = _shifted(source + width * channels, inside & (row + 1 < rows), column, width, channels, size)
+        else:
+            values = _shifted(source, inside, column, width, channels, size)
         for shift in tl.static_range(size):
-            readable = inside & (column + (shift - pad) >= 0) & (column + (shift - pad) < width)
-            value = tl.load(source + (shift - pad) * channels, mask=readable, other=0).to(tl.float32)
+            value = values[shift].to(tl.float32)
             added = ()
             for k in tl.static_range(size):
                 added = added + (sums[k] + value * weights[(size - 1 - k) * size + shift],)
             sums = added
+        if AHEAD:
+            values = following
         if row >= pad:
             tl.store(target, sums[0].to(y.dtype.element_ty), mask=writable)
         sums = sums[1:] + (start,)
@@ -64,7 +85,7 @@ def _correlate(
 @triton.jit
 def _sum_taps(
     x, dy, parts, images, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """parts[program, i * size + j, c] = sum of dy[n, h, w, c] * x[n, h + i - pad, w + j - pad, c] over its n, h, w.
 
@@ -93,16 +114,27 @@ def _sum_taps(
         for k in tl.static_range(pad):
             window = window + (tl.load(ahead, mask=written & (k < rows), other=0).to(tl.float32),)
             ahead += width * channels
+        if AHEAD:
+            values = _shifted(source, inside, column, width, channels, size)
+            coming = tl.load(ahead, mask=written & (pad < rows), other=0)
         for row in range(rows):
-            window = window + (tl.load(ahead, mask=written & (row + pad < rows), other=0).to(tl.float32),)
-            values = ()
+            if AHEAD:
+                window = window + (coming.to(tl.float32),)
+                coming = tl.load(ahead + width * channels, mask=written & (row + 1 + pad < rows), other=0)
+                following = _shifted(
+                    source + width * channels, inside & (row + 1 < rows), column, width, channels, size
+                )
+            else:
+                window = window + (tl.load(ahead, mask=written & (row + pad < rows), other=0).to(tl.float32),)
+                values = _shifted(source, inside, column, width, channels, size)
+            floats = ()
             for shift in tl.static_range(size):
-                readable = inside & (column + (shift - pad) >= 0) & (column + (shift - pad) < width)
-                value = tl.load(source + (shift - pad) * channels, mask=readable, other=0)
-                values = values + (value.to(tl.float32),)
+                floats = floats + (values[shift].to(tl.float32),)
             added = ()
             for tap in tl.static_range(size * size):
-                added = added + (sums[tap] + values[tap % size] * window[size - 1 - tap // size],)
+                added = added + (sums[tap] + floats[tap % size] * window[size - 1 - tap // size],)
+            if AHEAD:
+                values = following
             sums = added + (sums[size * size] + window[pad],)
             window = window[1:]
             source += width * channels
@@ -126,6 +158,7 @@ class Shape:
     vector: int = 2
     warps: int = 4
     registers: int | None = None
+    ahead: bool = False
 
 
 CORRELATE = Shape(columns=16, channels=64)
@@ -149,7 +182,7 @@ def correlate(
     grid = (triton.cdiv(channels, shape.channels), triton.cdiv(width, shape.columns), images)
     _correlate[grid](
         x.contiguous(), taps, taps if bias is None else bias, result, rows, width, channels, weight.shape[-1],
-        bias is not None, shape.columns, shape.channels, shape.vector, 
+        bias is not None, shape.columns, shape.channels, shape.vector, shape.ahead,
         num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
     )  # fmt: skip
     return result
@@ -165,11 +198,11 @@ def weight_gradient(
     images, rows, width, channels = x.shape
     blocks, strips = triton.cdiv(channels, shape.channels), triton.cdiv(width, shape.columns)
     groups = min(images, triton.cdiv(PROGRAMS, blocks * strips))
-    parts = x.new_zeros((groups * strips, size * size + 1, channels), dtype=torch.float32)
+    parts = x.new_empty((groups * strips, size * size + 1, channels), dtype=torch.float32)
     if x.numel():
         _sum_taps[(blocks, strips, groups)](
             x.contiguous(), dy.contiguous(), parts, images, rows, width, channels, size, shape.columns, shape.channels,
-            shape.vector, num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
+            shape.vector, shape.ahead, num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
         )  # fmt: skip
     sums = parts.sum(0)
     return sums[:-1].t().reshape(channels, 1, size, size), sums[-1]
