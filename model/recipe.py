@@ -43,10 +43,26 @@ class StageSettings(Strict):
         default=False,
         description="layers that learn compute twice what the backward pass needs: less memory, more time",
     )
+    float8: Literal["off", "tensorwise", "rowwise"] = Field(
+        default="off",
+        description="large linear layers multiply in FP8 with one scale a tensor, or one a row; needs torchao and an Ada, "
+        "Hopper or newer GPU",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
     nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
+
+    @model_validator(mode="after")
+    def _float8_fits(self) -> "StageSettings":
+        if self.float8 != "off" and self.precision != "bf16":
+            raise ValueError(f"float8: {self.float8} needs precision: bf16 (its copies are made from bfloat16)")
+        if self.float8 != "off" and self.zero_stage == 3:
+            raise ValueError(
+                f"float8: {self.float8} needs zero_stage 2 or lower: every layer would keep its gathered weights until "
+                "the backward pass"
+            )
+        return self
 
     @property
     def only_new_tokens(self) -> bool:

@@ -1,0 +1,118 @@
+"""FP8 linear layers against bf16: how fast and how exact layer by layer, and whether the loss curves agree.
+
+    python tests/benchmarks/bench_float8.py [--json] [--part layers|curves] [--seconds 60] [--only 7b siglip]
+
+Layers (true geometry, one layer each: SigLIP so400m and ConvNeXt-XXL's stage 3 at 48 tiles, Qwen2 at 16,384 tokens in
+samples of 2,048): milliseconds and TFLOP/s (model FLOPs, forward and backward) of the compiled layer in bf16, with one
+FP8 scale a tensor and with one a row; then of each linear layer alone, of its three products alone, and distances from
+float64. "from N" is the rule that chooses the layers: harmonic mean of features in and out. Parts that would start
+after `--seconds` are listed as not run. Lines come as they are measured; with --json every line is JSON.
+Without a GPU everything runs at toy size and emulated, to see that it runs; its times say nothing.
+Needs torch, transformers, timm, numpy, pydantic and torchao.
+"""
+# ruff: noqa: E402 (the path is set first)
+
+import argparse
+import gc
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
+
+import torch
+from float8_layers import DEVICE, SCALINGS, Geometry, Layer, geometries, layers, linears
+from float8_products import errors, products
+
+Rows = Iterator[tuple[str, dict[str, Any]]]
+
+
+class Printer:
+    """Prints figures as they come and keeps the names of parts that failed."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json, self.failed = as_json, []
+
+    def line(self, part: str, layer: str, name: str, figures: dict[str, Any]) -> None:
+        """One line."""
+        if self._json:
+            print(json.dumps({"part": part, "layer": layer, "name": name, **figures}), flush=True)
+        else:
+            print(f"{part:9} {layer:13} {name:22} {_readable(figures)}", flush=True)
+
+    def part(self, part: str, layer: str, rows: Callable[[], Rows]) -> None:
+        """A part's lines; one that crashes doesn't hide the others."""
+        try:
+            for name, figures in rows():
+                self.line(part, layer, name, figures)
+        except Exception as error:
+            traceback.print_exc()
+            self.failed.append(f"{part} / {layer}")
+            self.line(part, layer, "failed", {"error": f"{type(error).__name__}: {error}"[:500]})
+        finally:
+            gc.collect()
+            if DEVICE == "cuda":
+                torch.cuda.empty_cache()
+
+
+def _readable(figures: dict[str, Any]) -> str:
+    parts = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = "(" + _readable(value) + ")"
+        parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+    return "  ".join(parts)
+
+
+def measure_layers(printer: Printer, only: list[str], seconds: float) -> None:
+    """The parts in order of what they tell; the compiled layers first."""
+    end = time.monotonic() + seconds
+    chosen = [g for g in geometries() if not only or any(word.lower() in g.name.lower() for word in only)]
+    kept: dict[str, Layer] = {}
+
+    def layer(geometry: Geometry) -> Layer:
+        if geometry.name not in kept:
+            torch.manual_seed(0)
+            kept[geometry.name] = Layer(geometry)
+        return kept[geometry.name]
+
+    parts: list[tuple[str, Geometry, Callable[[Geometry], Rows]]] = []
+    parts += [("layer", geometry, lambda g: layers(layer(g))) for geometry in chosen[:1]]
+    if DEVICE == "cuda":
+        parts += [("products", geometry, lambda g: products(layer(g))) for geometry in chosen]
+    parts += [("errors", geometry, lambda g: errors(layer(g))) for geometry in chosen]
+    parts += [("layer", geometry, lambda g: layers(layer(g))) for geometry in chosen[1:]]
+    for scaling in SCALINGS:
+        rows = lambda g, s=scaling: linears(layer(g), s)  # noqa: E731
+        parts += [(f"linear, {scaling}", geometry, rows) for geometry in chosen]
+    for name, geometry, rows in parts:
+        if time.monotonic() > end:
+            printer.line(name, geometry.name, "not run", {"why": f"{seconds:g} s are over"})
+            continue
+        printer.part(name, geometry.name, lambda rows=rows, geometry=geometry: rows(geometry))
+
+
+def main() -> None:
+    """Run the parts and print them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--part", choices=["layers"], default="layers")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--only", nargs="*", default=[])
+    options = parser.parse_args()
+    import torchao
+
+    printer = Printer(as_json=options.json)
+    name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu, emulated"
+    printer.line("machine", "", name, {"torch": torch.__version__, "torchao": torchao.__version__})
+    measure_layers(printer, options.only, options.seconds)
+    sys.exit(1 if printer.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
