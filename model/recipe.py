@@ -45,7 +45,7 @@ class StageSettings(Strict):
     )
     float8: Literal["off", "tensorwise", "rowwise"] = Field(
         default="off",
-        description="large linear layers multiply in FP8 with one scale a tensor, or one a row; needs torchao and an Ada, "
+        description="large linear layers multiply in FP8, one scale a tensor or a row; needs torchao and an Ada, "
         "Hopper or newer GPU",
     )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"

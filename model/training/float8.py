@@ -93,8 +93,8 @@ def _torchao(scaling: str) -> ModuleType:
         import torchao.float8
     except ImportError as error:
         raise AerieError(
-            f"float8: {scaling} needs the package torchao, which isn't installed ({error}): pip install 'torchao>=0.18', "
-            "or set the stage's float8 to off"
+            f"float8: {scaling} needs the package torchao ({error}): pip install 'torchao>=0.18', or set the stage's "
+            "float8 to off"
         ) from error
     return torchao.float8
 

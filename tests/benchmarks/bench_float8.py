@@ -1,12 +1,19 @@
 """FP8 linear layers against bf16: how fast and how exact layer by layer, and whether the loss curves agree.
 
-    python tests/benchmarks/bench_float8.py [--json] [--part layers|curves] [--seconds 60] [--only 7b siglip]
+    python tests/benchmarks/bench_float8.py [--json] [--part layers] [--seconds 60] [--only 7b siglip]
+    python tests/benchmarks/bench_float8.py [--json] --part curves [--preset eagle2-1b|tiny] [--steps 300]
+        [--runs tensorwise rowwise nudged fp32] [--least 16]
+        [--recipe R --stage stage_1_5 --packing P --formatting F --tokenizer T]
 
 Layers (true geometry, one layer each: SigLIP so400m and ConvNeXt-XXL's stage 3 at 48 tiles, Qwen2 at 16,384 tokens in
 samples of 2,048): milliseconds and TFLOP/s (model FLOPs, forward and backward) of the compiled layer in bf16, with one
 FP8 scale a tensor and with one a row; then of each linear layer alone, of its three products alone, and distances from
 float64. "from N" is the rule that chooses the layers: harmonic mean of features in and out. Parts that would start
-after `--seconds` are listed as not run. Lines come as they are measured; with --json every line is JSON.
+after `--seconds` are listed as not run.
+Curves (float8_curves.py says how): a fresh network of a preset on made packs that it can learn (1B: 4,096 tokens, 4
+tiles), or a recipe's network on the packs of one of its finished runs, in bf16 and with FP8 products; losses every 10
+steps, then the table of differences.
+Lines come as they are measured; with --json every line is JSON.
 Without a GPU everything runs at toy size and emulated, to see that it runs; its times say nothing.
 Needs torch, transformers, timm, numpy, pydantic and torchao.
 """
@@ -26,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import torch
+from float8_curves import curves
+from float8_data import HELD_OUT, made_packs, recipe_packs
 from float8_layers import DEVICE, SCALINGS, Geometry, Layer, geometries, layers, linears
 from float8_products import errors, products
 
@@ -97,20 +106,49 @@ def measure_layers(printer: Printer, only: list[str], seconds: float) -> None:
         printer.part(name, geometry.name, lambda rows=rows, geometry=geometry: rows(geometry))
 
 
+def compare_curves(printer: Printer, options: argparse.Namespace) -> None:
+    """Losses as they come, the table, and with --json one line with every loss."""
+    if options.packing:
+        places = (options.recipe, options.stage, options.packing, options.formatting, options.tokenizer)
+        data = recipe_packs(*places)
+        steps = min(options.steps, (data.length - HELD_OUT) // data.packs_per_step)
+        name = f"{options.stage} of {options.recipe}"
+    else:
+        data, steps, name = made_packs(options.preset, options.steps), options.steps, options.preset
+    say = lambda kind, figures: printer.line("curve", name, kind, figures)  # noqa: E731
+    found = curves(data, options.runs, steps, options.least, say)
+    for kind, figures in found["against_bf16"].items():
+        printer.line("compared", name, kind, figures)
+    printer.failed += [kind for kind in options.runs if kind not in found["runs"]]
+    if options.json:
+        printer.line("curves", name, "all", found["runs"])
+
+
 def main() -> None:
     """Run the parts and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--part", choices=["layers"], default="layers")
+    parser.add_argument("--part", choices=["layers", "curves"], default="layers")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--preset", choices=["tiny", "eagle2-1b"], default="eagle2-1b" if DEVICE == "cuda" else "tiny")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument(
+        "--runs", nargs="+", choices=["tensorwise", "rowwise", "nudged", "fp32"], default=["tensorwise"]
+    )
+    parser.add_argument("--least", type=int, default=16)
+    for place in ("recipe", "stage", "packing", "formatting", "tokenizer"):
+        parser.add_argument(f"--{place}")
     options = parser.parse_args()
     import torchao
 
     printer = Printer(as_json=options.json)
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu, emulated"
     printer.line("machine", "", name, {"torch": torch.__version__, "torchao": torchao.__version__})
-    measure_layers(printer, options.only, options.seconds)
+    if options.part == "layers":
+        measure_layers(printer, options.only, options.seconds)
+    else:
+        compare_curves(printer, options)
     sys.exit(1 if printer.failed else 0)
 
 
