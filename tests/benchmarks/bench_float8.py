@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_float8.py [--json] [--part layers] [--seconds 60] [--only 7b siglip]
     python tests/benchmarks/bench_float8.py [--json] --part curves [--preset eagle2-1b|tiny] [--steps 300]
-        [--runs tensorwise rowwise nudged fp32] [--least 16]
+        [--runs tensorwise rowwise nudged fp32] [--least 16] [--precision bf16|fp32]
         [--recipe R --stage stage_1_5 --packing P --formatting F --tokenizer T]
 
 Layers (true geometry, one layer each: SigLIP so400m and ConvNeXt-XXL's stage 3 at 48 tiles, Qwen2 at 16,384 tokens in
@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import torch
-from float8_curves import curves
+from float8_curves import Plan, curves
 from float8_data import HELD_OUT, made_packs, recipe_packs
 from float8_layers import DEVICE, SCALINGS, Geometry, Layer, geometries, layers, linears
 from float8_products import errors, products
@@ -116,8 +116,9 @@ def compare_curves(printer: Printer, options: argparse.Namespace) -> None:
     else:
         data, steps, name = made_packs(options.preset, options.steps), options.steps, options.preset
     say = lambda kind, figures: printer.line("curve", name, kind, figures)  # noqa: E731
-    found = curves(data, options.runs, steps, options.least, say)
-    for kind, figures in found["against_bf16"].items():
+    plan = Plan(kinds=tuple(options.runs), steps=steps, least=options.least, precision=options.precision)
+    found = curves(data, plan, say)
+    for kind, figures in found["compared"].items():
         printer.line("compared", name, kind, figures)
     printer.failed += [kind for kind in options.runs if kind not in found["runs"]]
     if options.json:
@@ -137,6 +138,7 @@ def main() -> None:
         "--runs", nargs="+", choices=["tensorwise", "rowwise", "nudged", "fp32"], default=["tensorwise"]
     )
     parser.add_argument("--least", type=int, default=16)
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     for place in ("recipe", "stage", "packing", "formatting", "tokenizer"):
         parser.add_argument(f"--{place}")
     options = parser.parse_args()

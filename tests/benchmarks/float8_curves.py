@@ -1,9 +1,10 @@
-"""The same network on the same packs in bf16 and with FP8 products: do the loss curves agree? Run by bench_float8.py.
+"""The same network on the same packs with and without FP8 products: do the loss curves agree? Run by bench_float8.py.
 
-bf16 weights and products, fp32 masters and Adam states (as DeepSpeed keeps them), fused AdamW, gradients clipped at 1,
-warm-up and cosine. Every linear layer of the towers and the language model from `least` features on is FP8.
-The measure of a difference is what doesn't matter: `nudged` is bf16 again, every initial weight off by about half a
-bf16 step; `fp32` is the network without rounding.
+The reference has bf16 weights and products, fp32 masters and Adam states (as DeepSpeed keeps them), fused AdamW,
+gradients clipped at 1, warm-up and cosine. With FP8, every linear layer of the towers and the language model from
+`least` features on. The measure of a difference is what doesn't matter: `nudged` is the reference again, every initial
+weight off by about half a bf16 step; `fp32` is the network without rounding. On a CPU the reference may be fp32 (the
+tiny recipe's precision, and ten times faster): FP8's error is then all there is.
 """
 
 import copy
@@ -13,6 +14,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,19 +30,29 @@ COMPILED = ("Qwen2DecoderLayer", "SiglipEncoderLayer", "ConvNeXtBlock")
 Say = Callable[[str, dict[str, Any]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared: `kinds` with the reference, which computes in `precision` (bf16 or fp32)."""
+
+    kinds: tuple[str, ...]
+    steps: int
+    least: int
+    precision: str
+
+
 class Trainee:
     """A network in a precision, with its masters and optimizer."""
 
-    def __init__(self, base: VisionLanguageModel, kind: str, rate: float, least: int, *, compiled: bool) -> None:
+    def __init__(self, base: VisionLanguageModel, kind: str, data: Data, plan: "Plan", *, compiled: bool) -> None:
         self.model = copy.deepcopy(base).to(DEVICE)
         if kind == "nudged":
             _nudge(self.model)
         self.masters = [parameter.detach().float().clone() for parameter in self.model.parameters()]
-        if kind != "fp32":
+        if "fp32" not in (kind, plan.precision):
             self.model.to(torch.bfloat16)
         if kind in ("tensorwise", "rowwise"):
-            use_float8(self.model, kind, least=least, emulate=DEVICE == "cpu")
-        self.optimizer = torch.optim.AdamW(self.masters, lr=rate, weight_decay=0.05, fused=True)
+            use_float8(self.model, kind, least=plan.least, emulate=DEVICE == "cpu")
+        self.optimizer = torch.optim.AdamW(self.masters, lr=data.learning_rate, weight_decay=0.05, fused=True)
         for layer in self.model.modules() if compiled else ():
             if type(layer).__name__ in COMPILED:
                 layer.forward = torch.compile(layer.forward, dynamic=False)
@@ -87,27 +99,25 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.55 + 0.45 * math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
 
 
-def curve(base: VisionLanguageModel, data: Data, kind: str, steps: int, least: int, say: Say) -> dict[str, Any]:
+def curve(base: VisionLanguageModel, data: Data, kind: str, plan: Plan, say: Say) -> dict[str, Any]:
     """Train one network; its losses, held-out loss and seconds a step. Without compilation where that fails."""
     if DEVICE == "cuda":
         try:
-            return _curve(base, data, kind, steps, least, say, compiled=True)
+            return _curve(base, data, kind, plan, say, compiled=True)
         except Exception as error:
             traceback.print_exc()
             say(kind, {"compiling_failed": f"{type(error).__name__}: {error}"[:300], "now": "uncompiled"})
             torch._dynamo.reset()
             torch.cuda.empty_cache()
-    return _curve(base, data, kind, steps, least, say, compiled=False)
+    return _curve(base, data, kind, plan, say, compiled=False)
 
 
-def _curve(
-    base: VisionLanguageModel, data: Data, kind: str, steps: int, least: int, say: Say, *, compiled: bool
-) -> dict[str, Any]:
+def _curve(base: VisionLanguageModel, data: Data, kind: str, plan: Plan, say: Say, *, compiled: bool) -> dict[str, Any]:
     torch._dynamo.reset()
-    trainee, losses, ends = Trainee(base, kind, data.learning_rate, least, compiled=compiled), [], []
-    for step in range(steps):
+    trainee, losses, ends = Trainee(base, kind, data, plan, compiled=compiled), [], []
+    for step in range(plan.steps):
         first = step * data.packs_per_step
-        rate = learning_rate(step, steps, data.learning_rate)
+        rate = learning_rate(step, plan.steps, data.learning_rate)
         losses.append(trainee.step(data, range(first, first + data.packs_per_step), rate))
         ends.append(time.perf_counter())
         if (step + 1) % EVERY == 0:
@@ -124,9 +134,9 @@ def smoothed(losses: list[float]) -> list[float]:
     return [statistics.mean(losses[end - width : end]) for end in range(width, len(losses) + 1)]
 
 
-def compare(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Each run against bf16: smoothed loss at the end, the largest distance on the way, held-out loss."""
-    reference, table = found["bf16"], {}
+def compare(found: dict[str, dict[str, Any]], reference_kind: str) -> dict[str, dict[str, float]]:
+    """Each run against the reference: smoothed loss at the end, the largest distance on the way, held-out loss."""
+    reference, table = found[reference_kind], {}
     base = smoothed(reference["losses"])
     for kind, run in found.items():
         mine = smoothed(run["losses"])
@@ -142,14 +152,14 @@ def compare(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     return table
 
 
-def curves(data: Data, kinds: list[str], steps: int, least: int, say: Say) -> dict[str, Any]:
-    """Train every kind, bf16 first; one that fails is left out and said."""
+def curves(data: Data, plan: Plan, say: Say) -> dict[str, Any]:
+    """Train every kind, the reference first; one that fails is left out and said."""
     base = build_model(data.settings, data.rows, data.image_id, seed=3)
     found: dict[str, dict[str, Any]] = {}
-    for kind in ["bf16", *(kind for kind in kinds if kind != "bf16")]:
+    for kind in dict.fromkeys((plan.precision, *plan.kinds)):
         try:
-            found[kind] = curve(base, data, kind, steps, least, say)
+            found[kind] = curve(base, data, kind, plan, say)
         except Exception as error:
             traceback.print_exc()
             say(kind, {"failed": f"{type(error).__name__}: {error}"[:500]})
-    return {"runs": found, "against_bf16": compare(found) if "bf16" in found else {}}
+    return {"runs": found, "compared": compare(found, plan.precision) if plan.precision in found else {}}

@@ -62,7 +62,7 @@ def made_packs(name: str, steps: int) -> Data:
     one step in ten at random; a quarter repeat a random word (what a network must look back for).
     """
     large = name != "tiny"
-    settings, maker = preset(name), Maker(preset(name), long=480 if large else 56)
+    settings, maker = preset(name), Maker(preset(name), long=765 if large else 32)
     return Data(
         settings=settings,
         rows=settings.language.rows(Maker.IMAGE + 1),
@@ -71,7 +71,7 @@ def made_packs(name: str, steps: int) -> Data:
         reduction="sqrt",
         packs_per_step=1,
         learning_rate=2e-4 if large else 1e-3,
-        batch=lambda number: merge(maker.samples(number, pairs=2 if large else 4)),
+        batch=lambda number: merge(maker.samples(number, pairs=2)),
     )
 
 
