@@ -47,9 +47,9 @@ def use_float8(
 
     `AerieError`: torchao is missing, the GPU has no FP8 units, no layer is large enough.
     """
-    torchao = _torchao(scaling)
     if not emulate:
         _check_device(scaling)
+    torchao = _torchao(scaling)
     config = dataclasses.replace(torchao.Float8LinearConfig.from_recipe_name(scaling), emulate=emulate)
     head, converted = model.language.get_output_embeddings(), []
 
