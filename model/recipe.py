@@ -43,10 +43,9 @@ class StageSettings(Strict):
         default=False,
         description="layers that learn compute twice what the backward pass needs: less memory, more time",
     )
-    float8: Literal["off", "tensorwise", "rowwise"] = Field(
+    float8: Literal["off", "tensorwise"] = Field(
         default="off",
-        description="large linear layers multiply in FP8, one scale a tensor or a row; needs torchao and an Ada, "
-        "Hopper or newer GPU",
+        description="large linear layers multiply in FP8, one scale a tensor; needs torchao and a Hopper or newer GPU",
     )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")

@@ -21,8 +21,8 @@ from model.vlm import VisionLanguageModel
 
 Scaling = Literal["tensorwise", "rowwise"]
 # Harmonic mean of the features in and out: the products grow with in * out, the copies with in + out. Below this the
-# copies cost what the products save (tests/benchmarks/bench_float8.py).
-LEAST = 1024
+# copies cost more than the products save: SigLIP's layers (1,152 and 1,817) get slower on an H100 (bench_float8.py).
+LEAST = 2048
 MULTIPLE = 16  # features; what the FP8 kernels take
 FIRST_CAPABILITY = (8, 9)  # Ada; then Hopper
 # Not the connector: one or two hundredths of the products, and the part that stage 1 trains alone.
@@ -39,11 +39,11 @@ def use_float8(
 ) -> tuple[str, ...]:
     """Let the linear layers of `parts` that `large_enough` takes multiply in FP8; returns their names.
 
-    `scaling`: one scale for a whole tensor (`tensorwise`, fastest) or for each of its rows and columns (`rowwise`,
-    nearer to bfloat16 where few values are large). The output head and the embeddings stay as they are. Parameters are
-    the same objects with the same names, so that checkpoints fit either way. Call it before hooks, torch.compile and
-    DeepSpeed. `emulate` rounds to FP8 and multiplies in float32: the same numbers but for the order of sums, on any
-    device, slowly.
+    `scaling`: one scale for a whole tensor (`tensorwise`), or for each of its rows and columns (`rowwise`: gradients are
+    a third nearer to the exact ones, but the copies take so long that an H100 gains nothing; no recipe's choice). The
+    output head and the embeddings stay as they are. Parameters are the same objects with the same names, so that
+    checkpoints fit either way. Call it before hooks, torch.compile and DeepSpeed. `emulate` rounds to FP8 and
+    multiplies in float32: the same numbers but for the order of sums, on any device, slowly.
 
     `AerieError`: torchao is missing, the GPU has no FP8 units, no layer is large enough.
     """

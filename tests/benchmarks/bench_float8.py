@@ -1,15 +1,16 @@
 """FP8 linear layers against bf16: how fast and how exact layer by layer, and whether the loss curves agree.
 
     python tests/benchmarks/bench_float8.py [--json] [--part layers] [--seconds 60] [--only 7b siglip]
+        [--measure layer products errors tensorwise rowwise]
     python tests/benchmarks/bench_float8.py [--json] --part curves [--preset eagle2-1b|tiny] [--steps 300]
         [--runs tensorwise rowwise nudged fp32] [--least 16] [--precision bf16|fp32]
         [--recipe R --stage stage_1_5 --packing P --formatting F --tokenizer T]
 
 Layers (true geometry, one layer each: SigLIP so400m and ConvNeXt-XXL's stage 3 at 48 tiles, Qwen2 at 16,384 tokens in
 samples of 2,048): milliseconds and TFLOP/s (model FLOPs, forward and backward) of the compiled layer in bf16, with one
-FP8 scale a tensor and with one a row; then of each linear layer alone, of its three products alone, and distances from
-float64. "from N" is the rule that chooses the layers: harmonic mean of features in and out. Parts that would start
-after `--seconds` are listed as not run.
+FP8 scale a tensor and with one a row (`layer`); TFLOP/s of each linear layer's three products alone (`products`); their
+distances from float64 (`errors`); each linear layer compiled alone (`tensorwise`, `rowwise`). "from N" is the rule that
+chooses the layers: harmonic mean of features in and out. What would start after `--seconds` is listed as not run.
 Curves (float8_curves.py says how): a fresh network of a preset on made packs that it can learn (1B: 4,096 tokens, 4
 tiles), or a recipe's network on the packs of one of its finished runs, in bf16 and with FP8 products; losses every 10
 steps, then the table of differences.
@@ -35,9 +36,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 import torch
 from float8_curves import Plan, curves
 from float8_data import HELD_OUT, made_packs, recipe_packs
-from float8_layers import DEVICE, SCALINGS, Geometry, Layer, geometries, layers, linears
+from float8_layers import DEVICE, Geometry, Layer, geometries, layers, linears
 from float8_products import errors, products
 
+MEASURES = ("layer", "products", "errors", "tensorwise", "rowwise")
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
@@ -78,8 +80,8 @@ def _readable(figures: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def measure_layers(printer: Printer, only: list[str], seconds: float) -> None:
-    """The parts in order of what they tell; the compiled layers first."""
+def measure_layers(printer: Printer, only: list[str], measures: list[str], seconds: float) -> None:
+    """The chosen measures of the chosen layers, in the order of the choice."""
     end = time.monotonic() + seconds
     chosen = [g for g in geometries() if not only or any(word.lower() in g.name.lower() for word in only)]
     kept: dict[str, Layer] = {}
@@ -90,20 +92,20 @@ def measure_layers(printer: Printer, only: list[str], seconds: float) -> None:
             kept[geometry.name] = Layer(geometry)
         return kept[geometry.name]
 
-    parts: list[tuple[str, Geometry, Callable[[Geometry], Rows]]] = []
-    parts += [("layer", geometry, lambda g: layers(layer(g))) for geometry in chosen[:1]]
-    if DEVICE == "cuda":
-        parts += [("products", geometry, lambda g: products(layer(g))) for geometry in chosen]
-    parts += [("errors", geometry, lambda g: errors(layer(g))) for geometry in chosen]
-    parts += [("layer", geometry, lambda g: layers(layer(g))) for geometry in chosen[1:]]
-    for scaling in SCALINGS:
-        rows = lambda g, s=scaling: linears(layer(g), s)  # noqa: E731
-        parts += [(f"linear, {scaling}", geometry, rows) for geometry in chosen]
-    for name, geometry, rows in parts:
+    ways: dict[str, Callable[[Geometry], Rows]] = {
+        "layer": lambda g: layers(layer(g)),
+        "products": lambda g: products(layer(g)),
+        "errors": lambda g: errors(layer(g)),
+        "tensorwise": lambda g: linears(layer(g), "tensorwise"),
+        "rowwise": lambda g: linears(layer(g), "rowwise"),
+    }
+    for name, geometry in ((name, geometry) for name in measures for geometry in chosen):
+        if DEVICE == "cpu" and name == "products":
+            continue  # bare FP8 products have no emulation
         if time.monotonic() > end:
             printer.line(name, geometry.name, "not run", {"why": f"{seconds:g} s are over"})
             continue
-        printer.part(name, geometry.name, lambda rows=rows, geometry=geometry: rows(geometry))
+        printer.part(name, geometry.name, lambda way=ways[name], geometry=geometry: way(geometry))
 
 
 def compare_curves(printer: Printer, options: argparse.Namespace) -> None:
@@ -132,6 +134,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["layers", "curves"], default="layers")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--measure", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--preset", choices=["tiny", "eagle2-1b"], default="eagle2-1b" if DEVICE == "cuda" else "tiny")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
@@ -148,7 +151,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu, emulated"
     printer.line("machine", "", name, {"torch": torch.__version__, "torchao": torchao.__version__})
     if options.part == "layers":
-        measure_layers(printer, options.only, options.seconds)
+        measure_layers(printer, options.only, options.measure, options.seconds)
     else:
         compare_curves(printer, options)
     sys.exit(1 if printer.failed else 0)

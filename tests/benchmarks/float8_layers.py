@@ -38,11 +38,11 @@ class Geometry:
 
 
 GEOMETRIES = (
-    Geometry("Qwen2 7B", "language", "eagle2-9b", 16_384, (1024,)),
+    Geometry("Qwen2 7B", "language", "eagle2-9b", 16_384, (2048,)),
     Geometry("SigLIP", "siglip", "eagle2-9b", 49_152, (1024, 1600)),
-    Geometry("ConvNeXt MLP", "convnext", "eagle2-9b", 49_152, (1024,)),
-    Geometry("Qwen2 1.5B", "language", "eagle2-2b", 16_384, (1024, 1600)),
-    Geometry("Qwen2 0.5B", "language", "eagle2-1b", 16_384, (800, 1024)),
+    Geometry("ConvNeXt MLP", "convnext", "eagle2-9b", 49_152, (2048,)),
+    Geometry("Qwen2 1.5B", "language", "eagle2-2b", 16_384, (1024, 2048)),
+    Geometry("Qwen2 0.5B", "language", "eagle2-1b", 16_384, (1024,)),
 )
 # Without a GPU: the same code at toy size, emulated, to see that it runs. Its times say nothing.
 TOY = (
