@@ -39,9 +39,9 @@ def use_float8(
 ) -> tuple[str, ...]:
     """Let the linear layers of `parts` that `large_enough` takes multiply in FP8; returns their names.
 
-    `scaling`: one scale for a whole tensor (`tensorwise`), or for each of its rows and columns (`rowwise`: gradients are
-    a third nearer to the exact ones, but the copies take so long that an H100 gains nothing; no recipe's choice). The
-    output head and the embeddings stay as they are. Parameters are the same objects with the same names, so that
+    `scaling`: one scale for a whole tensor (`tensorwise`), or one for each row and each column (`rowwise`: gradients
+    are a third nearer to the exact ones, but the copies take so long that an H100 gains nothing; no recipe's choice).
+    The output head and the embeddings stay as they are. Parameters are the same objects with the same names, so that
     checkpoints fit either way. Call it before hooks, torch.compile and DeepSpeed. `emulate` rounds to FP8 and
     multiplies in float32: the same numbers but for the order of sums, on any device, slowly.
 
