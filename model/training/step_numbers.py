@@ -17,7 +17,8 @@ GROUPS = (*CATEGORIES, "other")  # of the losses: the paper's nine categories, a
 COUNTS = ("denominator", "tokens", "samples", "tiles", "packs", "flops", "quarantined", "stopping")
 PEAKS = ("wait_seconds", "memory_bytes")  # of these the largest counts, of all others the sum
 DENOMINATORS, LOSSES = tuple(f"denominator/{g}" for g in GROUPS), tuple(f"loss/{g}" for g in GROUPS)
-NAMES = (*COUNTS, *PEAKS, *DENOMINATORS, *LOSSES, "loss")
+ON_HOST = (*COUNTS, *PEAKS, *DENOMINATORS)
+NAMES = (*ON_HOST, *LOSSES, "loss")  # the places of a rank's vector
 PackFlops = Callable[[WeightedPack], float]
 
 
@@ -45,7 +46,7 @@ class StepCounter:
 
     def __init__(self, device: torch.device, flops: PackFlops) -> None:
         self._device, self._flops = device, flops
-        self._host = dict.fromkeys(NAMES[: -len(LOSSES) - 1], 0.0)
+        self._host = dict.fromkeys(ON_HOST, 0.0)
         self._groups = torch.zeros(len(GROUPS), dtype=torch.float64, device=device)
         self.losses: list[torch.Tensor] = []  # of the packs that count
 

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import torch
 
 from model.recipe import Recipe
@@ -57,7 +58,7 @@ def flops_of(recipe: Recipe, stage: str, vocabulary: int) -> PackFlops:
         return pack_flops(
             recipe.model,
             rows,
-            lengths=pack.batch.cu_seqlens[1:] - pack.batch.cu_seqlens[:-1],
+            lengths=np.diff(pack.batch.cu_seqlens).tolist(),
             tiles=len(pack.batch.tiles),
             label_tokens=len(pack.tensors.answers),
             trainable=settings.trainable,
