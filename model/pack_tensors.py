@@ -1,7 +1,8 @@
 """A pack as tensors: apart from the network, so that a process that only reads packs need not load it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,5 +51,6 @@ class PackTensors:
         return self._each(torch.Tensor.pin_memory)
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if torch.is_tensor(value)})
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {name: change(value) for name, value in values.items() if torch.is_tensor(value)}
+        return PackTensors(**{**values, **changed})
