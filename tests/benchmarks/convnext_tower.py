@@ -8,8 +8,9 @@ from convnext_rows import guarded, milliseconds, show
 from timm.models.convnext import ConvNeXt
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.checkpoint import checkpoint
 
-from model.vision.channels_last import ChannelsLastBlock, PatchConv, compile_blocks, fast_blocks
+from model.vision.channels_last import PatchConv, fast_blocks
 
 DIMS, DEPTHS, SIDES = (384, 768, 1536, 3072), (3, 4, 30, 3), (128, 64, 32, 16)
 WAYS = ("timm_eager", "timm_compiled", "ours_eager", "ours_compiled", "ours_compiled_recompute")
@@ -25,6 +26,15 @@ def tower_flops(tile_side: int = 512) -> float:
     return 3 * total
 
 
+def recomputing(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A forward that keeps its input alone; a partial of `checkpoint` would keep torch.compile out."""
+
+    def recomputed(x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(forward, x, use_reentrant=False)
+
+    return recomputed
+
+
 def made(way: str) -> ConvNeXt:
     """The tower, in bfloat16 and channels last."""
     torch.manual_seed(0)
@@ -33,12 +43,15 @@ def made(way: str) -> ConvNeXt:
     trunk = trunk.to(torch.bfloat16, memory_format=torch.channels_last)
     if "ours" in way:
         fast_blocks(trunk)
+    blocks = [block for stage in trunk.stages for block in stage.blocks]
+    if "recompute" in way:
+        for block in blocks:
+            block.forward = recomputing(block.forward)
     if "compiled" in way:
         torch._dynamo.reset()
-        compile_blocks(trunk)
-    for block in trunk.modules():
-        if isinstance(block, ChannelsLastBlock):
-            block.recompute = "recompute" in way
+        torch._dynamo.config.recompile_limit = 32  # one graph a width and layout of the input
+        for part in (trunk.stem, *(stage.downsample for stage in trunk.stages[1:]), *blocks):
+            part.compile(dynamic=True)
     return trunk
 
 
