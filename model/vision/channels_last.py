@@ -16,6 +16,8 @@ class ChannelsLastBlock(ConvNeXtBlock):
     matrix, so that nothing needs the matrix's result in the backward pass, neither to keep it nor to compute it again.
     """
 
+    gamma: nn.Parameter
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[P, C, H, W] to [P, C, H, W]."""
         x, mlp = x.permute(0, 2, 3, 1), self.mlp

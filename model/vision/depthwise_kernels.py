@@ -6,6 +6,8 @@ size ** 2 multiplications. 49 multiplications an element are near the limit of t
 7 x 7 layer is bound by them (0.13 ms for 75M elements on an H100), not by memory.
 """
 # ruff: noqa: N803, RUF005 (Triton: upper case for what is fixed at compile time; it knows no starred tuples)
+# Kernels are not annotated: their compiler types the arguments.
+# mypy: disable-error-code="no-untyped-def,assignment,misc"
 
 from dataclasses import dataclass
 
@@ -30,10 +32,9 @@ def _shifted(
 @triton.jit
 def _correlate(
     x, taps, bias, y, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    biased: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
-    UNROLL: tl.constexpr,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """y[n, h, w, c] = bias[c] + sum of x[n, h + i - pad, w + j - pad, c] * taps[i, j, c]; `flip` turns the taps.
+    """y[n, h, w, c] = bias[c] + sum of x[n, h + i - pad, w + j - pad, c] * taps[i, j, c].
 
     sums[k] holds output row (row - pad + k) while input row `row` passes; each row finishes one output row.
     """
@@ -50,9 +51,7 @@ def _correlate(
     weights = ()
     for tap in tl.static_range(size * size):
         weights = weights + (tl.load(taps + tap * channels + channel, mask=inside, other=0).to(tl.float32),)
-    start = tl.zeros([TILE, BLOCK], tl.float32)
-    if biased:
-        start += tl.load(bias + channel, mask=inside, other=0).to(tl.float32)
+    start = tl.zeros([TILE, BLOCK], tl.float32) + tl.load(bias + channel, mask=inside, other=0).to(tl.float32)
     sums = ()
     for _ in tl.static_range(size):
         sums = sums + (start,)
@@ -84,8 +83,7 @@ def _correlate(
 @triton.jit
 def _sum_taps(
     x, dy, parts, images, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
-    UNROLL: tl.constexpr,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """parts[program, i * size + j, c] = sum of dy[n, h, w, c] * x[n, h + i - pad, w + j - pad, c] over its n, h, w.
 
@@ -175,10 +173,11 @@ def correlate(
         return result
     taps = weight.flatten(1).t()  # neighbouring channels lie side by side, as the kernel reads them
     taps = (taps.flip(0) if flip else taps).contiguous()
+    bias = weight.new_zeros(channels) if bias is None else bias
     grid = (triton.cdiv(channels, shape.channels), triton.cdiv(width, shape.columns), images)
     _correlate[grid](
-        x.contiguous(), taps, taps if bias is None else bias, result, rows, width, channels, weight.shape[-1],
-        bias is not None, shape.columns, shape.channels, shape.vector, shape.ahead, shape.unroll,
+        x.contiguous(), taps, bias, result, rows, width, channels, weight.shape[-1], shape.columns,
+        shape.channels, shape.vector, shape.ahead, shape.unroll,
         num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
     )  # fmt: skip
     return result
