@@ -42,7 +42,7 @@ class Plan:
 class Trainee:
     """A network in a precision, with its masters and optimizer."""
 
-    def __init__(self, base: VisionLanguageModel, kind: str, data: Data, plan: "Plan", *, compiled: bool) -> None:
+    def __init__(self, base: VisionLanguageModel, kind: str, data: Data, plan: Plan, *, compiled: bool) -> None:
         self.model = copy.deepcopy(base).to(DEVICE)
         if kind == "nudged":
             _nudge(self.model)
@@ -123,8 +123,8 @@ def curves(data: Data, plan: Plan, say: Say) -> dict[str, dict[str, Any]]:
             apart = {f"{kind}_apart": means[kind] / means[plan.precision] - 1 for kind in kinds[1:]}
             say(f"step {step + 1}", means | apart)
     held_out = range(data.length - HELD_OUT, data.length)
-    with torch.no_grad():
-        ends = {kind: trainee.loss(data, held_out, backward=False) for kind, trainee in trainees.items()}
+    # with gradients on, for without them every layer would be compiled again
+    ends = {kind: trainee.loss(data, held_out, backward=False) for kind, trainee in trainees.items()}
     return {
         kind: {"losses": losses[kind], "held_out": ends[kind], "step_seconds": statistics.median(seconds[kind])}
         for kind in kinds
