@@ -11,7 +11,7 @@ import dataclasses
 import statistics
 from collections.abc import Collection
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -78,7 +78,7 @@ def large_enough(layer: nn.Linear, least: int = LEAST) -> bool:
     return statistics.harmonic_mean(features) >= least and all(number % MULTIPLE == 0 for number in features)
 
 
-def _finish(layer: nn.Module, *, training: bool) -> None:
+def _finish(layer: Any, *, training: bool) -> None:
     """Give a converted layer its mode back, and packs of any length.
 
     The weight's gradient is a sum over tokens, and FP8 kernels want their number in sixteens: zeros are added there.
