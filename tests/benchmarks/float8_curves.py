@@ -25,6 +25,7 @@ from model.vlm import VisionLanguageModel, build_model
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EVERY, SMOOTHED = 10, 50  # steps a line, steps a mean
+PARTS = ("vision", "language")
 COMPILED = ("Qwen2DecoderLayer", "SiglipEncoderLayer", "ConvNeXtBlock")  # classes
 Say = Callable[[str, dict[str, Any]], None]
 
@@ -50,7 +51,7 @@ class Trainee:
         if "fp32" not in (kind, plan.precision):
             self.model.to(torch.bfloat16)
         if kind in ("tensorwise", "rowwise"):
-            use_float8(self.model, kind, least=plan.least, emulate=DEVICE == "cpu")
+            use_float8(self.model, kind, parts=PARTS, least=plan.least, emulate=DEVICE == "cpu")
         self.optimizer = torch.optim.AdamW(self.masters, lr=data.learning_rate, weight_decay=0.05, fused=True)
         for layer in self.model.modules() if compiled else ():
             if type(layer).__name__ in COMPILED:
@@ -76,8 +77,7 @@ class Trainee:
         packs = [data.pack(number, DEVICE) for number in numbers]
         total, loss = sum(denominator for *_, denominator in packs), 0.0
         for pack, weights, _ in packs:
-            result = self.model(pack, weights)
-            share = (result[0] if isinstance(result, tuple) else result) / total
+            share = self.model(pack, weights)[0] / total
             if backward:
                 share.backward()
             loss += share.detach()

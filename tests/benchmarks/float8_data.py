@@ -11,9 +11,9 @@ from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.loader import PackLoader
 from model.inputs.merge import merge
 from model.loss import Reduction, token_weights
+from model.pack_tensors import PackTensors
 from model.presets import preset
 from model.recipe import load_recipe
-from model.vlm import PackTensors
 
 Pack = tuple[PackTensors, torch.Tensor, float]  # tensors, weights [T], share of the denominator
 HELD_OUT = 8  # packs
