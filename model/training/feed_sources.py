@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +23,10 @@ from model.training.fed_pack import FedPack, PackBuilder, PackRequest
 AHEAD_BYTES = 1 << 30  # pixels of the packs that lie ready or are being made, for each rank
 MOST_AHEAD = 4  # packs for each worker
 MOST_WORKERS = 8  # one makes two or three packs of 48 tiles a second; an H100 with 1B parameters takes 2.5
+SECONDS_TO_DIE = 2.0  # until the end of a process is known everywhere
 PRELOADED = ("model.training.feed_sources", "model.inputs.tiling")
+
+Workers = list[BaseProcess]
 
 
 class PackSource(Protocol):
@@ -110,20 +115,23 @@ class WorkerPacks:
         # In a thread: in the main one PyTorch takes over SIGCHLD, to raise wherever this process happens to be when a
         # worker dies. Here the death is found when a pack is waited for. It also hides the seconds of the start.
         starter = ThreadPoolExecutor(1)
-        self._starting: Future[Iterator[FedPack | str]] | None = starter.submit(_started, loader)
+        self._starting: Future[tuple[Iterator[FedPack | str], Workers]] | None = starter.submit(_started, loader)
         starter.shutdown(wait=False)
 
     def next(self) -> FedPack:
         """See `PackSource`."""
         assert self._starting is not None
+        packs, workers = self._starting.result()
         try:
-            return _built(next(self._starting.result()))
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
+            return _built(next(packs))
+        except (RuntimeError, OSError, EOFError) as error:  # the loader noticed, or a pack's memory went with its maker
+            dead = connection.wait([worker.sentinel for worker in workers], timeout=SECONDS_TO_DIE)
+            ends = [_end(worker) for worker in workers if worker.sentinel in dead]
+            if not ends:
                 raise
             raise AerieError(
-                f"a process that reads packs died ({error}); often it was killed for lack of memory, or /dev/shm is "
-                "full. Give the pod more of either, then run the stage again to go on from its last checkpoint"
+                f"{'; '.join(ends)}: often for lack of memory, or because /dev/shm is full. Give the pod more of "
+                "either, then run the stage again to go on from its last checkpoint"
             ) from error
 
     def close(self) -> None:
@@ -133,7 +141,7 @@ class WorkerPacks:
         self._starting = None
 
 
-def _as_it_is(pack: FedPack | str) -> FedPack | str:
+def _as_it_is(pack: Any) -> Any:
     return pack
 
 
@@ -143,16 +151,26 @@ def _context() -> multiprocessing.context.BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def _started(loader: "DataLoader[Any]") -> Iterator[FedPack | str]:
-    """Start server and workers with SIGTERM blocked, which they inherit.
+def _started(loader: "DataLoader[Any]") -> tuple[Iterator[FedPack | str], Workers]:
+    """Start server and workers, with SIGTERM blocked, which they inherit.
 
     torchrun sends it to all processes of a rank; the workers must live until the step that hears it is saved.
     """
+    resource_tracker.ensure_running()  # it would unblock the signal when it starts
+    others = multiprocessing.active_children()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        return iter(loader)
+        packs = iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return packs, [child for child in multiprocessing.active_children() if child not in others]
+
+
+def _end(worker: BaseProcess) -> str:
+    worker.join(SECONDS_TO_DIE)
+    code = worker.exitcode
+    how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+    return f"process {worker.pid}, which reads packs, {how}"
 
 
 def _begin(environment: dict[str, str], worker: int) -> None:
