@@ -8,18 +8,22 @@ import numpy as np
 import torch
 
 from model.inputs.batch import PackedBatch
+from model.loss import answer_positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackTensors:
-    """A `PackedBatch` on a device."""
+    """A `PackedBatch` on a device. What a layer needs as a number or a list is worked out on the host: no layer asks
+    the device and waits for its answer.
+    """
 
     input_ids: torch.Tensor  # int64 [T]
     labels: torch.Tensor  # int64 [T]
     positions: torch.Tensor  # int64 [T]
     sequence: torch.Tensor  # int64 [T], which sample a token belongs to
     cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
-    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
+    max_seqlen: int  # tokens of the longest sample
+    answers: torch.Tensor  # int64 [N], the tokens whose prediction counts
     tiles: torch.Tensor  # uint8 [P, H, W, 3]
 
     @classmethod
@@ -32,6 +36,7 @@ class PackTensors:
             "positions": batch.positions,
             "sequence": np.repeat(np.arange(len(lengths)), lengths),
             "cu_seqlens": batch.cu_seqlens,
+            "answers": answer_positions(batch.labels, batch.cu_seqlens),
             "tiles": batch.tiles,
         }
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}

@@ -1,9 +1,9 @@
 """The whole recipe: data, model, three stages, evaluation, in one YAML file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from data.files import is_s3
 from data.recipe import DataSettings, recipe_document
@@ -12,6 +12,20 @@ from model.config import ModelSettings
 
 STAGES: tuple[str, ...] = ("stage_1", "stage_1_5", "stage_2")
 Part = Literal["connector", "vision", "language"]
+
+
+class RecomputeSettings(Strict):
+    """Shares of the layers that keep their input alone and compute the rest again: less memory, more time."""
+
+    siglip: float = Field(default=0.0, ge=0, le=1)
+    convnext: float = Field(default=0.0, ge=0, le=1)
+    language: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_or_none(cls, document: Any) -> Any:
+        """`true` and `false` stand for all layers and none."""
+        return dict.fromkeys(cls.model_fields, float(document)) if isinstance(document, bool) else document
 
 
 class StageSettings(Strict):
@@ -33,19 +47,28 @@ class StageSettings(Strict):
         default=None, ge=1, description="question-answer pairs drawn from a conversation anew each epoch; None: all"
     )
     learning_rate: float = Field(gt=0, le=1)
+    learning_rate_factors: dict[Part, PositiveFloat] = Field(
+        default={}, description="of a part's learning rate over the stage's, e.g. {vision: 0.1}"
+    )
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     min_learning_rate_ratio: float = Field(default=0.0, ge=0, le=1, description="floor of the cosine, of the peak")
     weight_decay: float = Field(default=0.05, ge=0)
     grad_clip: float = Field(default=1.0, gt=0)
     zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["fp32", "bf16"] = "bf16"
-    activation_checkpointing: bool = Field(
-        default=False,
-        description="layers that learn compute twice what the backward pass needs: less memory, more time",
+    activation_checkpointing: RecomputeSettings = Field(
+        default=RecomputeSettings(),
+        description="true, false, or the share of each part's layers that compute twice what the backward pass needs",
     )
+    compile: bool = Field(default=True, description="torch.compile each layer; on a GPU and below ZeRO-3 only")
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
+    max_skipped_steps: int = Field(
+        default=3,
+        ge=1,
+        description="steps in a row whose loss or gradient isn't finite; each changes nothing, these end",
+    )
     nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
 
     @property

@@ -9,7 +9,7 @@ from model.connector import build_connector
 from model.fusion import fuse
 from model.initialise import fan_in_
 from model.language import build_language
-from model.loss import weighted_loss
+from model.loss import token_losses
 from model.pack_tensors import PackTensors
 from model.vision.mixture import MixtureOfEncoders
 
@@ -59,9 +59,15 @@ class VisionLanguageModel(nn.Module):
         )
         return result.last_hidden_state[0]
 
-    def forward(self, pack: PackTensors, weights: torch.Tensor) -> torch.Tensor:
-        """sum_t weights[t] * loss[t] over a pack; `weights` [T] as `model.loss.token_weights` gives them."""
-        return weighted_loss(self.hidden_states(pack), self.language.lm_head, pack.labels, weights)
+    def forward(self, pack: PackTensors, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """sum_t weights[t] * loss[t] over a pack, and over each of its samples (float32 [S], without graph).
+
+        `weights` [T] as `model.loss.token_weights` gives them.
+        """
+        hidden = self.hidden_states(pack)
+        losses = token_losses(hidden, self.language.lm_head, pack.labels, weights, pack.answers)
+        per_sample = losses.new_zeros(len(pack.cu_seqlens) - 1)
+        return losses.sum(), per_sample.index_add(0, pack.sequence[pack.answers], losses.detach())
 
 
 def build_model(settings: ModelSettings, vocab_size: int, image_context_id: int, seed: int) -> VisionLanguageModel:

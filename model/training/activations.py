@@ -1,16 +1,22 @@
 """Memory for time: a layer keeps its input alone and computes the rest again in the backward pass."""
 
+import math
+from collections.abc import Mapping
+from functools import partial
+
+from torch.utils.checkpoint import checkpoint
+
+from model.layers import repeated_layers
 from model.vlm import VisionLanguageModel
 
 
-def checkpoint_activations(model: VisionLanguageModel) -> None:
-    """Switch both towers and the language model to activation checkpointing (Chen et al., 2016), layer by layer.
+def checkpoint_activations(model: VisionLanguageModel, shares: Mapping[str, float]) -> None:
+    """Let a share of each part's layers recompute (Chen et al., 2016): `shares` of `model.layers.repeated_layers`.
 
-    Losses and gradients stay what they are. The connector, two matrices, keeps its activations.
+    Losses and gradients stay what they are. The first layers do it: their activations would be held longest, and the
+    last ones are needed at once. A frozen part recomputes too where gradients pass through it. The connector, two
+    matrices, keeps its activations.
     """
-    for network in (model.vision.siglip.vision_model, model.language):
-        # transformers 5.23 renames it and warns of the old name, which 5.17 has alone
-        enable = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
-        enable({"use_reentrant": False})
-    if model.vision.convnext is not None:
-        model.vision.convnext.trunk.set_grad_checkpointing(True)
+    for name, layers in repeated_layers(model).items():
+        for layer in layers[: math.ceil(shares[name] * len(layers))]:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[method-assign]

@@ -1,5 +1,6 @@
 """DeepSpeed behind a small typed face: the only file that imports it."""
 
+import math
 import os
 from typing import Any
 
@@ -8,8 +9,10 @@ from torch import distributed, nn
 
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
-from model.training.activations import checkpoint_activations
+from model.training.engine_state import EngineState
 from model.training.freezing import parameter_groups
+from model.training.gradient_checks import fuse_gradient_checks
+from model.training.layers import prepare_layers
 from model.vlm import PackTensors, VisionLanguageModel
 
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
@@ -19,8 +22,9 @@ MAX_BUCKET = 500_000_000  # elements that ZeRO reduces or gathers at once; its o
 def engine_config(settings: StageSettings, *, trainable: int, micro_batches: int) -> dict[str, Any]:
     """DeepSpeed's configuration of a stage; `trainable` is the number of parameters that learn.
 
-    ZeRO allocates its buckets in full, so they are no larger than the gradients. Gradients add up in fp32 even when
-    the network computes in bf16 (DeepSpeed can't do that without ZeRO, i.e. with stage 0).
+    ZeRO allocates its buckets in full, so they are no larger than the gradients. Where several packs' gradients
+    add up, they do so in fp32 even when the network computes in bf16 (DeepSpeed can't do that without ZeRO, i.e. with
+    stage 0).
     """
     bucket, half = min(trainable, MAX_BUCKET), settings.precision == "bf16"
     config: dict[str, Any] = {
@@ -38,7 +42,7 @@ def engine_config(settings: StageSettings, *, trainable: int, micro_batches: int
         "zero_allow_untested_optimizer": True,
         "steps_per_print": None,
     }
-    if half and settings.zero_stage > 0:
+    if half and settings.zero_stage > 0 and micro_batches > 1:
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
 
@@ -83,32 +87,52 @@ class TrainingEngine:
         import deepspeed
 
         self.device, self.settings = device, settings
+        self.sample_losses = torch.zeros(0)
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
-        if settings.activation_checkpointing:
-            checkpoint_activations(model)
+        prepare_layers(model, settings, device)
         undecayed = token_tables(model.language) if settings.only_new_tokens else ()
-        groups = parameter_groups(model, settings.weight_decay, undecayed)
+        groups = parameter_groups(model, settings.weight_decay, undecayed, settings.learning_rate_factors)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
         micro_batches = settings.packs_per_step // self.world
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
         _import_muon_uncompiled()
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        if device.type == "cuda" and settings.zero_stage in (1, 2):
+            fuse_gradient_checks(self._engine.optimizer)
 
-    def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
-        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""
+    def gradients(
+        self, pack: PackTensors, weights: torch.Tensor, denominator: float | torch.Tensor, *, last: bool
+    ) -> torch.Tensor:
+        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss.
+
+        Neither the loss nor a `denominator` on the device (float64, 0-d) is waited for. `sample_losses` are then the
+        pack's, by sample. A loss that isn't finite may have finite gradients; they become NaN here, which the reduction
+        carries to every rank, so that one look at the norm in `step` is enough.
+        """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss = self._engine(pack, weights)
-        self._engine.backward(loss * (self.world / denominator), scale_wrt_gas=False)
+        loss, self.sample_losses = self._engine(pack, weights)
+        scale = torch.where(loss.detach().isfinite(), self.world / denominator, math.nan)
+        self._engine.backward(loss * scale.to(loss.dtype), scale_wrt_gas=False)
         return loss.detach()
 
     def step(self, learning_rate: float) -> float:
-        """Clip, update the weights; returns the norm of the gradient before clipping."""
+        """Clip, update the weights; returns the norm of the gradient before clipping.
+
+        Where the norm isn't finite, the gradients are dropped on every rank and neither weights nor moments change.
+        """
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
-        norm = self._plain_norm() if self._engine.optimizer.__class__ is torch.optim.AdamW else None
-        self._engine.step()
-        return float(self._engine.get_global_grad_norm() if norm is None else norm)
+            group["lr"] = learning_rate * group["rate_factor"]
+        plain = self._engine.optimizer.__class__ is torch.optim.AdamW
+        norm = float(self._plain_norm()) if plain else 0.0
+        if not math.isfinite(norm):
+            self._engine.zero_grad()
+            return norm
+        self._engine.step()  # outside of the plain case DeepSpeed looks at the norm itself
+        norm = norm if plain else float(self._engine.get_global_grad_norm())
+        if math.isfinite(norm) != self._engine.was_step_applied():
+            raise RuntimeError(f"DeepSpeed reports a gradient norm of {norm} and a step that doesn't fit it")
+        return norm
 
     def sum(self, values: list[float]) -> list[float]:
         """Sums over the ranks."""
@@ -122,13 +146,10 @@ class TrainingEngine:
         """Wait for every rank."""
         distributed.barrier()
 
-    def save(self, folder: str, tag: str) -> None:
-        """Write weights and optimizer state below folder/tag on a local disk; every rank writes its part."""
-        self._engine.save_checkpoint(folder, tag=tag, save_latest=False)
-
-    def load(self, folder: str, tag: str) -> None:
-        """Read what `save` wrote with as many processes."""
-        self._engine.load_checkpoint(folder, tag=tag)
+    @property
+    def state(self) -> EngineState:
+        """What a checkpoint holds of this rank."""
+        return EngineState(self._engine, self.rank, self.world)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The network's whole state on rank 0, gathered where ZeRO-3 has scattered it; empty on the other ranks."""

@@ -1,6 +1,6 @@
 """Which parts of the network a stage trains, and which parameters decay."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -26,19 +26,28 @@ def freeze(model: VisionLanguageModel, trainable: Collection[str], new_ids: Sequ
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, undecayed: Iterable[nn.Parameter] = ()
+    model: nn.Module,
+    weight_decay: float,
+    undecayed: Iterable[nn.Parameter] = (),
+    factors: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The optimizer's groups: trainable parameters only, matrices and kernels with decay, all else without.
 
     Norm scales, biases and LayerScale have one dimension; shrinking them towards zero regularises nothing and hurts
     (the usual rule since BERT). `undecayed` names matrices that must not decay either: token tables of which only some
-    rows learn. A tied output head is one parameter and appears once. Empty groups are left out.
+    rows learn. A tied output head is one parameter and appears once. `factors` are learning rates of parts over the
+    stage's; parts without one share their groups. Empty groups are left out.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    spared = {id(parameter) for parameter in undecayed}
-    decaying = {id(parameter) for parameter in trained if parameter.ndim >= 2} - spared
-    groups = [
-        {"params": [parameter for parameter in trained if id(parameter) in decaying], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if id(parameter) not in decaying], "weight_decay": 0.0},
+    spared, factors = {id(parameter) for parameter in undecayed}, factors or {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {
+        (decay, factor): [] for factor in [1.0, *factors.values()] for decay in (weight_decay, 0.0)
+    }
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = weight_decay if parameter.ndim >= 2 and id(parameter) not in spared else 0.0
+            groups[decay, factors.get(name.split(".")[0], 1.0)].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "rate_factor": factor}
+        for (decay, factor), parameters in groups.items()
+        if parameters
     ]
-    return [group for group in groups if group["params"]]

@@ -19,7 +19,7 @@ from model.training.quarantine_log import parse_events
 Launcher = Callable[[TrainingJob, Recipe], None]
 VERSION = 2
 # Settings that change how a stage is run, not what comes out.
-WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "nodes"}
+WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "max_skipped_steps", "nodes"}
 # The packs carry these already.
 IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
 
