@@ -1,14 +1,16 @@
 """Bad samples on disk: every rank's, once, and none that a resumed run will meet again or that another job met."""
 
 import dataclasses
+import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from data.folders import files_below
 from data.ledger import StepCount
 from data.schema import samples_to_table
-from data.shardwise import shard_bytes, write_shard
+from data.shardwise import write_shard
 from data.storage import commit, read_attachment, read_manifest, read_samples
 from model.inputs.quarantine import QuarantineEvent
 from model.steps import pack_stage
@@ -62,7 +64,9 @@ def ruined(training_folder, tmp_path):
     recipe, tokenizer = str(training_folder / "recipe.yaml"), str(training_folder / "tokenizer")
     packing, formatting = str(tmp_path / "packing"), tmp_path / "formatting"
     samples = list(read_samples(str(training_folder / "formatting")))
-    payload = shard_bytes(samples_to_table(samples), 1)  # row by row: the files' bytes stand there as they are
+    sink = io.BytesIO()
+    pq.write_table(samples_to_table(samples), sink, compression="none", use_dictionary=False, write_statistics=False)
+    payload = sink.getvalue()  # the pictures' bytes stand in it as they are
     shard = write_shard(str(formatting), "shard-00000.parquet", payload, len(samples))
     planned = dataclasses.replace(read_manifest(str(training_folder / "formatting")), shards=(shard,))
     commit(str(formatting), planned)
