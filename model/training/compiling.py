@@ -21,8 +21,9 @@ def compile_layers(model: VisionLanguageModel, recomputed: Mapping[str, float]) 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # layers share their code
     for name, layers in repeated_layers(model).items():
         share = recomputed[name]
+        backend = partial(_inductor, 1.0 if share == 1 else 1.0 - share)  # one object: layers share what it compiles
         for layer in layers:
-            layer.compile(backend=partial(_inductor, 1.0 if share == 1 else 1.0 - share), dynamic=True)
+            layer.compile(backend=backend, dynamic=True)
 
 
 def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:

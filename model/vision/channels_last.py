@@ -50,7 +50,7 @@ class PatchConv(nn.Conv2d):
 
 
 def fast_blocks(trunk: ConvNeXt) -> None:
-    """Give the trunk's blocks and patch convolutions the forward passes above; parameters and their names stay.
+    """Give the trunk's blocks the forward pass above; parameters and their names stay.
 
     For trunks as ConvNextTower builds them: LayerScale, LayerNorm, linear layers, no stochastic depth. It takes and
     gives what it did, in channels-last memory.
@@ -58,7 +58,12 @@ def fast_blocks(trunk: ConvNeXt) -> None:
     for module in trunk.modules():
         if isinstance(module, ConvNeXtBlock):
             module.__class__ = ChannelsLastBlock
-        elif isinstance(module, nn.Conv2d) and module.kernel_size == module.stride != (1, 1):
+
+
+def fast_patches(tower: nn.Module) -> None:
+    """Compute a tower's patch convolutions as matrices: SigLIP's first layer, ConvNeXt's stem and downsampling."""
+    for module in tower.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == module.stride != (1, 1):
             module.__class__ = PatchConv
 
 
