@@ -1,7 +1,7 @@
 """A pack as tensors: apart from the network, so that a process that only reads packs need not load it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -52,4 +52,5 @@ class PackTensors:
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "PackTensors":
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if torch.is_tensor(value)})
+        changed = {name: change(value) for name, value in values.items() if torch.is_tensor(value)}
+        return PackTensors(**{**values, **changed})
