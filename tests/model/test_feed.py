@@ -51,9 +51,7 @@ def same(left, right) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("workers", "rank", "world", "start"), [(0, 0, 1, 0), (0, 1, 2, 3), (2, 0, 1, 0), (2, 1, 2, 3)]
-)
+@pytest.mark.parametrize(("workers", "rank", "world", "start"), [(0, 0, 1, 0), (0, 1, 2, 3), (2, 1, 2, 3)])
 def test_every_step_brings_the_ranks_packs_of_the_plan(loader, settings, workers, rank, world, start):
     feed = StepFeed(loader, settings, rank=rank, world=world, start=start, workers=workers)
     steps = total_steps(len(loader), settings)
@@ -85,6 +83,17 @@ def test_packs_ahead_are_bounded_by_their_bytes(loader, settings, monkeypatch):
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8) == (8, 2)
     monkeypatch.setattr("model.training.feed_sources.AHEAD_BYTES", 1)
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=2) == (1, 1)
+
+
+def test_workers_get_no_more_than_shared_memory_holds(loader, settings, monkeypatch, capsys):
+    monkeypatch.setattr("model.training.feed_sources.WorkerPacks", lambda *_, workers, ahead: (workers, ahead))
+    monkeypatch.setattr("model.training.feed_sources.shared_memory", lambda: 3 * loader.largest_bytes)
+    assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8) == (3, 1)
+    assert "/dev/shm has room for 3 packs" in capsys.readouterr().out
+    monkeypatch.setattr("model.training.feed_sources.shared_memory", lambda: 1)
+    source = packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8)
+    assert isinstance(source, ThreadPacks)
+    source.close()
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(loader, settings):
