@@ -38,11 +38,12 @@ from data.schema import ImageRef, Sample, Turn, make_sample, samples_to_table
 from data.shardwise import readable_by_row, write_shard
 from data.storage import Manifest, commit
 from model.inputs.loader import PackLoader
+from model.inputs.stage_packs import pack_stage
+from model.inputs.vocabulary import train_tokenizer
 from model.recipe import load_recipe
-from model.steps import pack_stage, train_tokenizer
 from model.training.feed import StepFeed
 
-STAGE, SHARD_ROWS, WORDS_A_SAMPLE = "stage_1_5", 512, 500
+STAGE, SHARD_ROWS, WORDS_A_SAMPLE = "stage_1_5", 512, 470
 WORDS = [f"{a}{b}" for a in ("ba", "de", "ki", "lo", "mu", "na", "po", "ra") for b in ("", "n", "s", "t", "lim", "vor")]
 DOCUMENT = {
     "name": "feed",
