@@ -8,6 +8,7 @@ its pages where the writer put them in (`data.shardwise.readable_by_row`).
 import io
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,7 +74,7 @@ class RowGroups:
         """
         footer = self._footers.get(shard, lambda: self._footer(self.manifest.shards[shard]))
         groups = range(bisect_right(footer.starts, first) - 1, bisect_left(footer.starts, last))
-        tables = [self._groups.get((shard, group), lambda g=group: self._group(shard, footer, g)) for group in groups]
+        tables = [self._groups.get((shard, group), partial(self._group, shard, footer, group)) for group in groups]
         return pa.concat_tables(tables).slice(first - footer.starts[groups.start], last - first)
 
     def _footer(self, shard: Shard) -> tuple[_Footer, int]:

@@ -76,14 +76,15 @@ def _training(stages: tuple[TrainingReads, ...]) -> list[str]:
     rows = [
         (
             stage.stage,
-            f"{stage.heads:,}",
-            f"{stage.shard_reads:,}",
+            f"{stage.listings:,}",
+            f"{stage.reads:,}",
             _size(stage.bytes_read),
             _size(stage.bytes_wanted),
+            f"{stage.hours:.2f}",
         )
         for stage in stages
     ]
-    return [_table(("stage", "HEAD at start", "shard reads", "read", "wanted"), rows)]
+    return [_table(("stage", "LIST at start", "GET", "read", "wanted", "hours of reading"), rows)]
 
 
 def _size(count: int) -> str:

@@ -94,3 +94,10 @@ class PackBuilder:
             samples=loaded.samples if request.counts else 0,
             quarantined=loaded.quarantined if request.counts else (),  # else the rank that counts it tells
         )
+
+
+def built(pack: FedPack | str) -> FedPack:
+    """A pack that was built; else its message as the `AerieError` that it was."""
+    if isinstance(pack, str):
+        raise AerieError(pack)
+    return pack

@@ -1,27 +1,23 @@
-"""Who reads packs ahead: a thread of this process, or worker processes under PyTorch's DataLoader."""
+"""Who reads packs ahead, and how many: a thread of this process, or worker processes."""
 
-import multiprocessing
 import os
-import signal
+import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch.utils.data import DataLoader
 
-from data.errors import AerieError
-from data.shardwise import begin_worker
 from model.inputs.loader import PackLoader
 from model.loss import Reduction
-from model.training.fed_pack import FedPack, PackBuilder, PackRequest
+from model.training.fed_pack import FedPack, PackBuilder, PackRequest, built
+from model.training.feed_workers import WorkerPacks, this_gpu, use_gpu
 
 AHEAD_BYTES = 1 << 30  # pixels of the packs that lie ready or are being made, for each rank
 MOST_AHEAD = 4  # packs for each worker
 MOST_WORKERS = 8  # one makes two or three packs of 48 tiles a second; an H100 with 1B parameters takes 2.5
-PRELOADED = ("model.training.feed_sources", "model.inputs.tiling")
+SHARED_MEMORY = "/dev/shm"
 
 
 class PackSource(Protocol):
@@ -39,11 +35,19 @@ class PackSource(Protocol):
 def packs_ahead(
     loader: PackLoader, requests: Iterator[PackRequest], reduction: Reduction, *, per_step: int, workers: int | None
 ) -> PackSource:
-    """A source whose packs ahead hold at most `AHEAD_BYTES` of pixels (but at least a pack)."""
-    most = max(AHEAD_BYTES // max(loader.largest_bytes, 1), 1)
-    workers = min(spare_cores() if workers is None else workers, most)
+    """A source whose packs ahead hold at most `AHEAD_BYTES` of pixels (but at least a pack).
+
+    Packs of workers also fit into this rank's share of the shared memory; where not one does, a thread reads them.
+    """
+    one = max(loader.largest_bytes, 1)
+    most = max(AHEAD_BYTES // one, 1)
+    workers = spare_cores() if workers is None else workers
+    if workers and (shared := min(most, shared_memory() // one)) < most:
+        print(f"{SHARED_MEMORY} has room for {shared} packs of {one >> 20} MiB; {most} would lie ready", flush=True)
+        workers, most = min(workers, shared), max(shared, 1)
     if not workers:
         return ThreadPacks(PackBuilder(loader.sources, reduction), requests, ahead=min(per_step, most))
+    workers = min(workers, most)
     builder = PackBuilder(loader.sources.shared_by(workers), reduction)
     return WorkerPacks(builder, requests, workers=workers, ahead=min(most // workers, MOST_AHEAD))
 
@@ -53,13 +57,18 @@ def spare_cores() -> int:
     if not torch.cuda.is_available():
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1, 1), MOST_WORKERS)
+    return min(max(cores // _local_ranks() - 1, 1), MOST_WORKERS)
 
 
-def _built(pack: FedPack | str) -> FedPack:
-    if isinstance(pack, str):
-        raise AerieError(pack)
-    return pack
+def shared_memory() -> int:
+    """Bytes of /dev/shm that this rank may fill with packs: its share of half of what is free; NCCL takes some too."""
+    if not os.path.isdir(SHARED_MEMORY):  # macOS keeps it elsewhere and has no such limit
+        return AHEAD_BYTES
+    return shutil.disk_usage(SHARED_MEMORY).free // 2 // _local_ranks()
+
+
+def _local_ranks() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class ThreadPacks:
@@ -67,7 +76,7 @@ class ThreadPacks:
 
     def __init__(self, builder: PackBuilder, requests: Iterator[PackRequest], *, ahead: int) -> None:
         self._builder, self._requests = builder, requests
-        self._reader = ThreadPoolExecutor(1)
+        self._reader = ThreadPoolExecutor(1, initializer=use_gpu, initargs=(this_gpu(),))
         self._upcoming: deque[Future[FedPack]] = deque()
         for _ in range(ahead):
             self._submit()
@@ -87,76 +96,5 @@ class ThreadPacks:
             self._upcoming.append(self._reader.submit(self._read, request))
 
     def _read(self, request: PackRequest) -> FedPack:
-        pack = _built(self._builder[request])
+        pack = built(self._builder[request])
         return pack.pin_memory() if torch.cuda.is_available() else pack
-
-
-class WorkerPacks:
-    """`ahead` packs for each of some worker processes; tensors come through shared memory."""
-
-    def __init__(self, builder: PackBuilder, requests: Iterable[PackRequest], *, workers: int, ahead: int) -> None:
-        loader: DataLoader[Any] = DataLoader(
-            builder,  # type: ignore[arg-type]
-            batch_size=None,
-            sampler=requests,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=ahead,
-            worker_init_fn=partial(_begin, dict(os.environ)),
-            multiprocessing_context=_context(),
-            generator=torch.Generator(),  # else it would draw the workers' seeds from the network's
-        )
-        # In a thread: in the main one PyTorch takes over SIGCHLD, to raise wherever this process happens to be when a
-        # worker dies. Here the death is found when a pack is waited for. It also hides the seconds of the start.
-        starter = ThreadPoolExecutor(1)
-        self._starting: Future[Iterator[FedPack | str]] | None = starter.submit(_started, loader)
-        starter.shutdown(wait=False)
-
-    def next(self) -> FedPack:
-        """See `PackSource`."""
-        assert self._starting is not None
-        try:
-            return _built(next(self._starting.result()))
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
-                raise
-            raise AerieError(
-                f"a process that reads packs died ({error}); often it was killed for lack of memory, or /dev/shm is "
-                "full. Give the pod more of either, then run the stage again to go on from its last checkpoint"
-            ) from error
-
-    def close(self) -> None:
-        """See `PackSource`. The workers end after the pack that they are at: PyTorch ends them with their iterator."""
-        if self._starting is not None:
-            self._starting.exception()  # only waits: what went wrong was told to whoever asked for a pack
-        self._starting = None
-
-
-def _as_it_is(pack: FedPack | str) -> FedPack | str:
-    return pack
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    """Workers are forked from a server that never saw CUDA or a thread and has loaded the libraries once for all."""
-    multiprocessing.set_forkserver_preload(list(PRELOADED))
-    return multiprocessing.get_context("forkserver")
-
-
-def _started(loader: "DataLoader[Any]") -> Iterator[FedPack | str]:
-    """Start server and workers with SIGTERM blocked, which they inherit.
-
-    torchrun sends it to all processes of a rank; the workers must live until the step that hears it is saved.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin(environment: dict[str, str], worker: int) -> None:
-    """In a worker: end with the trainer, however that ends, and not by signals that are meant for it."""
-    begin_worker(environment)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from data.errors import AerieError
-from data.files import exists, join, read_bytes, step_folder, write_bytes
+from data.files import exists, join, read_bytes, read_range, step_folder, write_bytes
 
 
 def test_readers_see_the_old_file_or_the_new_one_never_a_part(tmp_path):
@@ -28,6 +28,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_bytes(uri, "not bytes")
     assert read_bytes(uri) == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_part_of_a_file_is_what_is_there(tmp_path):
+    uri = str(tmp_path / "file")
+    write_bytes(uri, b"0123456789")
+    assert [read_range(uri, *part) for part in ((0, 3), (4, 2), (8, 9), (12, 1))] == [b"012", b"45", b"89", b""]
+    with pytest.raises(AerieError, match=r"file not found: .*other"):
+        read_range(str(tmp_path / "other"), 0, 1)
 
 
 def test_missing_files_and_folders_are_named(tmp_path):

@@ -9,7 +9,7 @@ import s3_proxy
 
 from data import object_client, object_store
 from data.errors import AerieError
-from data.files import exists, join, read_bytes, write_bytes
+from data.files import exists, join, read_bytes, read_range, write_bytes
 from data.folders import copy_folder, files_below, remove_file, remove_folder, subfolders
 
 pytestmark = pytest.mark.xdist_group("s3")
@@ -25,6 +25,12 @@ def write(uri, folder):
 
 def read(uri, folder):
     assert read_bytes(join(uri, "a/file")) == PAYLOAD
+
+
+def read_part(uri, folder):
+    assert read_range(join(uri, "a/file"), 1000, 50_000) == PAYLOAD[1000:51_000]
+    assert read_range(join(uri, "a/file"), len(PAYLOAD) - 10, 50) == PAYLOAD[-10:]
+    assert read_range(join(uri, "a/file"), len(PAYLOAD) + 10, 50) == b""
 
 
 def look(uri, folder):
@@ -69,7 +75,7 @@ def remove_all(uri, folder):
         assert files_below(uri) == ["b/file"]
 
 
-OPERATIONS = (write, read, look, list_names, upload, download, copy, remove_one, remove_all)
+OPERATIONS = (write, read, read_part, look, list_names, upload, download, copy, remove_one, remove_all)
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ from PIL import Image, ImageDraw
 from data.errors import AerieError
 from data.images import encode_png, image_ref
 from data.ledger import Tally
-from data.schema import Sample, Turn, make_sample
+from data.schema import Sample, Turn, make_sample, samples_to_table
+from data.shardwise import readable_by_row, shard_bytes, write_shard
 from data.storage import Manifest, commit, read_manifest, read_samples, read_tables, write_samples
 from model.inputs.encode import encode_sample
 from model.inputs.loader import PackLoader
+from model.inputs.pack_reader import LoadedPack, PackReader
 from model.inputs.tokens import ChatTokenizer
 from model.recipe import load_recipe
 from model.steps import pack_stage, train_tokenizer
@@ -54,10 +56,15 @@ def shape(number: int) -> Sample:
 
 
 def write_formatting(folder: str, samples: list[Sample]) -> None:
+    """Shards of 16 rows, each row stored by itself: zstd then leaves an image's bytes as they are."""
     tally = Tally("formatting")
     tally.take("shapes", len(samples))
     tally.keep("shapes", len(samples))
-    shards = write_samples(folder, samples, rows_per_shard=16)
+    parts = [samples_to_table(samples[start : start + 16]) for start in range(0, len(samples), 16)]
+    shards = tuple(
+        write_shard(folder, f"shard-{number:05d}.parquet", shard_bytes(part, 1), part.num_rows)
+        for number, part in enumerate(parts)
+    )
     commit(
         folder,
         Manifest(
@@ -158,17 +165,136 @@ def test_another_geometry_is_noticed(run):
         PackLoader.open(changed, "stage_1", *folders)
 
 
-def test_missing_and_truncated_shards_are_named(tmp_path):
+@pytest.fixture
+def fresh(tmp_path) -> Path:
+    """A run folder of 20 samples whose shards a test may damage."""
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(DOCUMENT, sort_keys=False))
     write_formatting(str(tmp_path / "formatting"), [shape(number) for number in range(20)])
     recipe, formatting, tokenizer = (str(tmp_path / name) for name in ("recipe.yaml", "formatting", "tokenizer"))
     train_tokenizer(recipe, "", formatting, tokenizer)
-    pack_stage(recipe, "", "stage_1", formatting, tokenizer, str(tmp_path / "packing/stage_1"))
-    shard = tmp_path / "formatting" / "shard-00001.parquet"
-    loader = open_loader(tmp_path, "stage_1")
+    pack_stage(recipe, "", "stage_1_5", formatting, tokenizer, str(tmp_path / "packing/stage_1_5"))
+    return tmp_path
+
+
+def test_missing_and_truncated_shards_are_named(fresh):
+    shard = fresh / "formatting" / "shard-00001.parquet"
+    loader = open_loader(fresh)
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(AerieError, match=r"shard-00001.parquet is truncated"):
-        [loader.pack(index) for index in range(len(loader))]
+        [loader.load(index) for index in range(len(loader))]
     shard.unlink()
     with pytest.raises(AerieError, match=r"shard-00001.parquet is missing"):
-        open_loader(tmp_path, "stage_1")
+        open_loader(fresh)
+
+
+def overwrite(run: Path, sample: Sample) -> None:
+    """Ruin the pixels of a sample's image where its shard holds them on disk."""
+    payload = sample.images[0].bytes
+    for path in (run / "formatting").glob("*.parquet"):
+        content = path.read_bytes()
+        if payload in content:
+            path.write_bytes(content.replace(payload, payload[:45] + b"ruin" + payload[49:]))
+            return
+    raise AssertionError("the shards don't hold the image as it is")
+
+
+def test_an_image_that_no_longer_decodes_leaves_its_packs_and_nothing_else_changes(fresh):
+    whole = [open_loader(fresh).pack(index) for index in range(len(open_loader(fresh)))]
+    bad = next(sample for sample in read_samples(str(fresh / "formatting")) if sample.images)
+    overwrite(fresh, bad)
+    loader = open_loader(fresh)
+    loaded = [loader.load(index) for index in range(len(loader))]
+    events = [event for pack in loaded for event in pack.quarantined]
+    assert [(event.sample_id, event.source, event.reason) for event in events] == [
+        (bad.sample_id, "shapes", "corrupt_image")
+    ] * 2  # in both epochs
+    assert [loaded[event.pack].quarantined for event in events] == [(event,) for event in events]
+    for before, pack in zip(whole, loaded, strict=True):
+        assert pack.samples == len(before.sample_ids)
+        kept = [name for name in before.sample_ids if name != bad.sample_id]
+        assert list(pack.batch.sample_ids) == kept
+        for name in kept:
+            for left, right in zip(parts(before, name), parts(pack.batch, name), strict=True):
+                assert np.array_equal(left, right)
+    with pytest.raises(AerieError, match=f"pack {events[0].pack}: sample {bad.sample_id} of 'shapes': image 1.png"):
+        loader.pack(events[0].pack)
+
+
+def parts(batch, name):
+    """What a pack holds of one sample: tokens, labels, positions, tiles."""
+    number = batch.sample_ids.index(name)
+    span = slice(*batch.cu_seqlens[number : number + 2])
+    ends = np.cumsum([0, *batch.tiles_per_sample])
+    tiles = batch.tiles[ends[number] : ends[number + 1]]
+    return batch.input_ids[span], batch.labels[span], batch.positions[span], tiles
+
+
+def test_a_sample_that_changed_after_packing_is_told_apart(fresh):
+    folder, samples = str(fresh / "formatting"), list(read_samples(str(fresh / "formatting")))
+    manifest = read_manifest(folder)
+    changed = {1: "text", 2: "turns", 3: "size", 4: "other", 6: "marks"}
+    for row, kind in changed.items():
+        samples[row] = altered(samples[row], kind)
+    shards = write_samples(folder, samples, rows_per_shard=16)
+    sources = open_loader_sources(fresh, dataclasses.replace(manifest, shards=shards))
+    events = {event.sample_id: event for pack in every_pack(fresh, sources) for event in pack.quarantined}
+    found = {row: events.pop(shape(row).sample_id) for row in changed}
+    assert not events
+    assert {row: event.reason for row, event in found.items()} == {
+        1: "sample_changed", 2: "sample_changed", 3: "image_changed", 4: "sample_changed", 6: "image_token_mismatch"
+    }  # fmt: skip
+    assert "tokens and" in found[1].detail
+    assert "has 64x32 px, its row says 40x32" in found[3].detail
+
+
+def altered(sample: Sample, kind: str) -> Sample:
+    """A sample as a careless rewrite would leave it."""
+    first, *rest = sample.conversations
+    if kind == "text":
+        return dataclasses.replace(sample, conversations=(Turn(role="user", content="<image>\nwhat, please?"), *rest))
+    if kind == "turns":
+        return dataclasses.replace(sample, conversations=(first, rest[0]))
+    if kind == "marks":
+        return dataclasses.replace(sample, conversations=(Turn(role="user", content="no picture"), *rest))
+    if kind == "size":
+        return dataclasses.replace(sample, images=(dataclasses.replace(sample.images[0], width=40),))
+    return dataclasses.replace(sample, sample_id="0" * 32)
+
+
+def test_damaged_pages_are_no_reason_to_stop(fresh):
+    folder = fresh / "formatting"
+    manifest, table = read_manifest(str(folder)), next(read_tables(str(folder), read_manifest(str(folder))))
+    payload = readable_by_row(table, 1)  # a row a group, with checksums, as the formatting step writes photos
+    victim = shape(3)
+    place = payload.index(victim.images[0].bytes) + 20
+    shard = write_shard(str(folder), manifest.shards[0].path, payload[:place] + b"?" + payload[place + 1 :], 16)
+    sources = open_loader_sources(fresh, dataclasses.replace(manifest, shards=(shard, *manifest.shards[1:])))
+    events = [event for pack in every_pack(fresh, sources) for event in pack.quarantined]
+    assert {(event.sample_id, event.reason) for event in events} == {(victim.sample_id, "damaged_rows")}
+
+
+def open_loader_sources(run: Path, formatting: Manifest):
+    """As if these were the shards that the packs were planned for."""
+    return dataclasses.replace(open_loader(run).sources, formatting=formatting)
+
+
+def every_pack(run: Path, sources) -> list[LoadedPack]:
+    loader = PackLoader(sources, open_loader(run)._starts, 1)
+    return [loader.load(index) for index in range(len(loader))]
+
+
+def test_a_sample_costs_the_bytes_of_its_row_group(fresh):
+    """Packs of a few of many samples read a small part of the shards."""
+    folder = fresh / "formatting"
+    manifest = read_manifest(str(folder))
+    samples = list(read_samples(str(folder)))
+    payload = readable_by_row(samples_to_table(samples), 2000)
+    shard = write_shard(str(folder), "shard-00000.parquet", payload, len(samples))
+    sources = dataclasses.replace(
+        open_loader_sources(fresh, dataclasses.replace(manifest, shards=(shard,))), row_cache_bytes=1
+    )
+    rows = PackReader(sources).rows
+    rows.rows(0, 0, 1)
+    before = rows.bytes_read
+    rows.rows(0, 15, 16)
+    assert 0 < rows.bytes_read - before < shard.bytes / 3

@@ -13,10 +13,9 @@ from counted_steps import CountedRun
 from kfp import compiler, dsl
 from seaweed import binary, serve
 
-from data import object_store
+from data import object_store, row_groups, shardwise, storage
 from data.files import write_bytes
 from data.storage import read_manifest
-from model.inputs import loader
 from model.recipe import load_recipe
 from pipelines import scale, scale_steps
 from pipelines.lint_package import read_packages
@@ -143,21 +142,29 @@ def test_pods_needed(hours, row_bytes, fixed_bytes, pods):
     assert scale.StepCost(name="a", hours=hours, **counts, **sizes).pods_needed == pods
 
 
-def test_training_reads_a_whole_shard_for_a_sample_that_no_cache_holds():
+def test_training_reads_a_row_group_and_a_footer_for_a_sample():
     work = Workload(samples=2048 * 100_000, stage_1=1000, nodes=2, gpus=4)
     found = scale.training_reads("stage_1", 1000, work)
-    assert found.heads == 8 * 100_000
-    assert found.shard_reads == 1000
-    assert found.bytes_read == 2048 * found.bytes_wanted
+    assert found.listings == 8 * 100
+    assert found.reads == 2000
+    assert found.bytes_read == 4 * found.bytes_wanted + 1000 * 512 * scale.FOOTER_BYTES
 
 
-def test_training_reads_each_shard_once_when_the_cache_holds_all():
+def test_training_reads_no_footer_twice_when_the_cache_holds_all():
     found = scale.training_reads("stage_1", 10, SMALL)
-    assert found.shard_reads == 8
+    assert found.reads == 10
+    assert found.bytes_read == 4 * found.bytes_wanted  # all rows of a shard are one group
+
+
+def test_reading_that_takes_longer_than_training_is_told():
+    slow = scale.training_reads("stage_1_5", 21_600_000, Workload(rows_per_shard=1 << 20, nodes=1))
+    assert slow.hours > scale.STAGE_HOURS["stage_1_5"] / scale.FASTER
 
 
 def test_constants_of_other_rooms():
-    assert loader.SHARD_CACHE_BYTES == scale.SHARD_CACHE_BYTES
+    assert shardwise.ROW_GROUP_BYTES == scale.ROW_GROUP_BYTES
+    assert storage.ROW_GROUP_ROWS == scale.ROW_GROUP_ROWS
+    assert row_groups.FOOTER_CACHE_BYTES == row_groups.PARSED * scale.FOOTERS_IN_MEMORY
     assert object_store.PART_BYTES == scale_steps.PART_BYTES
 
 
