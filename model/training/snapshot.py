@@ -41,7 +41,8 @@ class Snapshot:
 
     def __init__(self, owned: Sequence[Fragment], rank: int, *, file_elements: int = FILE_ELEMENTS) -> None:
         self._layout = _layout(owned, rank, file_elements)
-        self._pinned = torch.cuda.is_available()
+        self._device = owned[0].master.device if owned else torch.device("cpu")
+        self._pinned = self._device.type == "cuda"
         self._buffers: dict[str, torch.Tensor] = {}
 
     @property
@@ -58,8 +59,7 @@ class Snapshot:
         """Get the memory for all files; with CUDA this takes seconds for tens of gigabytes."""
         for file, spans in self._layout.items():
             if file not in self._buffers:
-                numel = len(KINDS) * sum(end - start for _, start, end in spans)
-                self._buffers[file] = torch.empty(numel, dtype=torch.float32, pin_memory=self._pinned)
+                self._buffers[file] = self._buffer(len(KINDS) * sum(end - start for _, start, end in spans))
 
     def take(self, owned: Sequence[Fragment]) -> list[Piece]:
         """Copy the fragments, laid out as those that the snapshot was made for; returns when the copies are whole."""
@@ -72,8 +72,8 @@ class Snapshot:
                     target.copy_(getattr(fragment, kind), non_blocking=True)
                 step = steps[id(fragment.step)]
                 pieces.append(Piece(fragment.name, fragment.start, fragment.master.numel(), step, file))
-        if self._pinned:
-            torch.cuda.synchronize()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return pieces
 
     def write(self, file: str, path: str, attempt: str, pieces: Sequence[Piece]) -> None:
@@ -90,6 +90,16 @@ class Snapshot:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _buffer(self, numel: int) -> torch.Tensor:
+        if self._pinned:
+            try:
+                with torch.cuda.device(self._device):  # a thread begins with the first GPU, which is another rank's
+                    return torch.empty(numel, dtype=torch.float32, pin_memory=True)
+            except RuntimeError as error:
+                print(f"checkpoints: memory for copies can't be pinned, they take longer: {error}", flush=True)
+                self._pinned = False
+        return torch.empty(numel, dtype=torch.float32)
 
     def _parts(self, file: str, owned: Sequence[Fragment]) -> Iterator[tuple[Fragment, dict[str, torch.Tensor]]]:
         """A file's fragments with their places in its buffer."""

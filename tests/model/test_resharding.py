@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from s3_proxy import control
 from safetensors.torch import load_file
 
 from data.errors import AerieError
+from data.object_store import upload_file
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.merge import merge
@@ -262,6 +264,39 @@ def test_only_files_that_hold_something_of_a_rank_are_read(tmp_path):
     mine = state({"a": 100}, {}, 0.0)
     fill(str(tmp_path), "a1", mine, pieces)
     assert bool(mine[0].master.all())
+
+
+def test_from_a_bucket_only_the_files_that_are_needed_are_fetched(tmp_path, s3_uri, faulty):
+    snapshot, pieces = written(tmp_path, state(SIZES, {}, None), 300)
+    for file in snapshot.files:
+        upload_file(str(tmp_path / file), f"{s3_uri}/{file}")
+    faulty.reset()
+    mine = state({"c": 77}, {}, 0.0)
+    fill(s3_uri, "a1", mine, pieces)
+    assert torch.equal(mine[0].exp_avg, state(SIZES, {}, None)[2].exp_avg)
+    needed = {piece.file for piece in pieces if piece.name == "c"}
+    asked = {Path(request["path"].partition("?")[0]).name for request in control(faulty.url, "state")}
+    assert asked & set(snapshot.files) == needed < set(snapshot.files)
+
+
+def test_training_goes_on_while_a_slow_store_takes_a_checkpoint(alone, s3_uri, faulty):
+    engine = fresh((1, "fp32"), alone)
+    train(engine, 0, 1)
+    kept = [fragment.master.clone() for fragment in engine.state.held()]
+    faulty.reset(script=["silent"] * 3, methods=["PUT"])
+    checkpoints = Checkpoints(s3_uri, "mine", keep=2, label="test")
+    checkpoints.save(engine, step=1, next_pack=2, metrics=b"m")
+    train(engine, 1, 1)
+    assert checkpoints.latest(quiet=True) is None
+    assert checkpoints.poll() is None
+    report = checkpoints.wait(engine)
+    assert report.nbytes == 12 * sum(engine.state.parameters().values())
+    assert checkpoints.poll() is None
+    marker = checkpoints.latest()
+    assert checkpoints.metrics(marker) == b"m"
+    checkpoints.load(engine, marker)
+    assert all(map(torch.equal, kept, (fragment.master for fragment in engine.state.held())))
+    checkpoints.close()
 
 
 @pytest.mark.parametrize(
