@@ -159,7 +159,13 @@ def two(one):
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(folder)],
-            env={**os.environ, **common, "PYTHONPATH": str(ROOT), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={
+                **os.environ,
+                **common,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests/servers",
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -201,6 +207,8 @@ def test_one_process_goes_on_from_a_checkpoint_of_two_at_another_stage(one, two,
         # DeepSpeed makes the optimizer of stage 0 in bf16 take a step without gradients at its start.
         assert float(fragment.step) == BEFORE + (other(case) == (0, "bf16"))
     assert {fragment.name for fragment in engine.state.held()} == {name for name, _ in saved}
+    counts = {"global_steps": BEFORE, "global_samples": 2 * BEFORE, "skipped_steps": 0, "packs": 2 * BEFORE}
+    assert engine.state.counters() == counts
     same(train(engine, BEFORE, AFTER), two[other(case)]["whole"], case[1])
 
 
