@@ -23,10 +23,11 @@ def stage_1(
 ) -> str:
     """Train stage 1 from the freshly initialised network."""
     from components.artifacts import fill
-    from components.door import open_door
+    from components.door import log_metrics, open_door
     from components.trainjob import launcher_for
     from model.evaluation.task_views import training_page
     from model.training.run import train_stage
+    from model.training.training_summary import training_metrics
 
     with open_door("stage_1", storage_uri, run_id) as door:
         packing = door.upstream("packing/stage_1", packing_sha256)
@@ -35,4 +36,5 @@ def stage_1(
         launch = launcher_for(training_runtime, placement, run_id, kfp_run_id)
         done = train_stage(recipe_uri, recipe_sha256, "stage_1", packing, formatting, tokenizer, "", door.out, launch)
         fill(curves, training_page(recipe_uri, recipe_sha256, storage_uri, run_id, "stage_1"))
+        log_metrics(metrics, training_metrics("stage_1", door.out, done))
         return door.finish(done, metrics, manifest)

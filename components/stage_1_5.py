@@ -24,10 +24,11 @@ def stage_1_5(
 ) -> str:
     """Train stage 1.5 from stage 1's checkpoint."""
     from components.artifacts import fill
-    from components.door import open_door
+    from components.door import log_metrics, open_door
     from components.trainjob import launcher_for
     from model.evaluation.task_views import training_page
     from model.training.run import train_stage
+    from model.training.training_summary import training_metrics
 
     with open_door("stage_1_5", storage_uri, run_id) as door:
         packing = door.upstream("packing/stage_1_5", packing_sha256)
@@ -39,4 +40,5 @@ def stage_1_5(
             recipe_uri, recipe_sha256, "stage_1_5", packing, formatting, tokenizer, parent, door.out, launch
         )
         fill(curves, training_page(recipe_uri, recipe_sha256, storage_uri, run_id, "stage_1_5"))
+        log_metrics(metrics, training_metrics("stage_1_5", door.out, done))
         return door.finish(done, metrics, manifest)

@@ -46,6 +46,11 @@ class StageSettings(Strict):
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
+    max_skipped_steps: int = Field(
+        default=3,
+        ge=1,
+        description="steps in a row whose loss or gradient isn't finite; each changes nothing, these end",
+    )
     nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
 
     @property

@@ -1,5 +1,6 @@
 """DeepSpeed behind a small typed face: the only file that imports it."""
 
+import math
 import os
 from typing import Any
 
@@ -84,6 +85,7 @@ class TrainingEngine:
         import deepspeed
 
         self.device, self.settings = device, settings
+        self.sample_losses = torch.zeros(0)
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
         if settings.activation_checkpointing:
             checkpoint_activations(model)
@@ -96,20 +98,38 @@ class TrainingEngine:
         _import_muon_uncompiled()
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
 
-    def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
-        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""
+    def gradients(
+        self, pack: PackTensors, weights: torch.Tensor, denominator: float | torch.Tensor, *, last: bool
+    ) -> torch.Tensor:
+        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss.
+
+        Neither the loss nor a `denominator` on the device (float64, 0-d) is waited for. `sample_losses` are then the
+        pack's, by sample. A loss that isn't finite may have finite gradients; they become NaN here, which the reduction
+        carries to every rank, so that one look at the norm in `step` is enough.
+        """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss = self._engine(pack, weights)
-        self._engine.backward(loss * (self.world / denominator), scale_wrt_gas=False)
+        loss, self.sample_losses = self._engine(pack, weights)
+        scale = torch.where(loss.detach().isfinite(), self.world / denominator, math.nan)
+        self._engine.backward(loss * scale.to(loss.dtype), scale_wrt_gas=False)
         return loss.detach()
 
     def step(self, learning_rate: float) -> float:
-        """Clip, update the weights; returns the norm of the gradient before clipping."""
+        """Clip, update the weights; returns the norm of the gradient before clipping.
+
+        Where the norm isn't finite, the gradients are dropped on every rank and neither weights nor moments change.
+        """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        norm = self._plain_norm() if self._engine.optimizer.__class__ is torch.optim.AdamW else None
-        self._engine.step()
-        return float(self._engine.get_global_grad_norm() if norm is None else norm)
+        plain = self._engine.optimizer.__class__ is torch.optim.AdamW
+        norm = float(self._plain_norm()) if plain else 0.0
+        if not math.isfinite(norm):
+            self._engine.zero_grad()
+            return norm
+        self._engine.step()  # outside of the plain case DeepSpeed looks at the norm itself
+        norm = norm if plain else float(self._engine.get_global_grad_norm())
+        if math.isfinite(norm) != self._engine.was_step_applied():
+            raise RuntimeError(f"DeepSpeed reports a gradient norm of {norm} and a step that doesn't fit it")
+        return norm
 
     def sum(self, values: list[float]) -> list[float]:
         """Sums over the ranks."""

@@ -22,9 +22,10 @@ from model.recipe import load_recipe
 from model.training.__main__ import main
 from model.training.job import TrainingJob, parse
 from model.training.launch import Output
-from model.training.loop import train
-from model.training.metrics import StepMetrics, TrainingProgress, read_steps
+from model.training.metrics import StepMetrics, read_steps
+from model.training.progress import TrainingProgress
 from model.training.run import train_stage, training_job
+from model.training.stage import train
 from model.training.stopping import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
