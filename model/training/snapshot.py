@@ -1,11 +1,12 @@
 """A rank's training state copied to the CPU, laid out as the files that will hold it."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from model.training.fragments import KINDS, Fragment
 
@@ -77,19 +78,26 @@ class Snapshot:
         return pieces
 
     def write(self, file: str, path: str, attempt: str, pieces: Sequence[Piece]) -> None:
-        """Write one file and see it onto the disk."""
-        tensors, offset = {}, 0
+        """Write one file in the safetensors format and see it onto the disk.
+
+        Not by safetensors' `save_file`, which before 0.8 copies each tensor and holds Python's lock while it writes:
+        training would stand still.
+        """
+        header: dict[str, Any] = {"__metadata__": {"attempt": attempt}}
+        offset = 0
         for piece in pieces:
-            if piece.file == file:
-                for kind in KINDS:
-                    tensors[key(piece.name, piece.start, kind)] = self._buffers[file][offset : offset + piece.numel]
-                    offset += piece.numel
-        save_file(tensors, path, metadata={"attempt": attempt})
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            for kind in KINDS if piece.file == file else ():
+                place = [offset, offset + 4 * piece.numel]
+                name = key(piece.name, piece.start, kind)
+                header[name] = {"dtype": "F32", "shape": [piece.numel], "data_offsets": place}
+                offset = place[1]
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8 bytes
+        with open(path, "wb") as stream:
+            stream.write(len(text).to_bytes(8, "little") + text)
+            stream.write(self._buffers[file].numpy().data)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def _buffer(self, numel: int) -> torch.Tensor:
         if self._pinned:
