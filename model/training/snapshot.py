@@ -1,11 +1,12 @@
 """A rank's training state copied to the CPU, laid out as the files that will hold it."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from model.training.fragments import KINDS, Fragment
 
@@ -41,7 +42,8 @@ class Snapshot:
 
     def __init__(self, owned: Sequence[Fragment], rank: int, *, file_elements: int = FILE_ELEMENTS) -> None:
         self._layout = _layout(owned, rank, file_elements)
-        self._pinned = torch.cuda.is_available()
+        self._device = owned[0].master.device if owned else torch.device("cpu")
+        self._pinned = self._device.type == "cuda"
         self._buffers: dict[str, torch.Tensor] = {}
 
     @property
@@ -58,8 +60,7 @@ class Snapshot:
         """Get the memory for all files; with CUDA this takes seconds for tens of gigabytes."""
         for file, spans in self._layout.items():
             if file not in self._buffers:
-                numel = len(KINDS) * sum(end - start for _, start, end in spans)
-                self._buffers[file] = torch.empty(numel, dtype=torch.float32, pin_memory=self._pinned)
+                self._buffers[file] = self._buffer(len(KINDS) * sum(end - start for _, start, end in spans))
 
     def take(self, owned: Sequence[Fragment]) -> list[Piece]:
         """Copy the fragments, laid out as those that the snapshot was made for; returns when the copies are whole."""
@@ -72,24 +73,41 @@ class Snapshot:
                     target.copy_(getattr(fragment, kind), non_blocking=True)
                 step = steps[id(fragment.step)]
                 pieces.append(Piece(fragment.name, fragment.start, fragment.master.numel(), step, file))
-        if self._pinned:
-            torch.cuda.synchronize()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return pieces
 
     def write(self, file: str, path: str, attempt: str, pieces: Sequence[Piece]) -> None:
-        """Write one file and see it onto the disk."""
-        tensors, offset = {}, 0
+        """Write one file in the safetensors format and see it onto the disk.
+
+        Not by safetensors' `save_file`, which before 0.8 copies each tensor and holds Python's lock while it writes:
+        training would stand still.
+        """
+        header: dict[str, Any] = {"__metadata__": {"attempt": attempt}}
+        offset = 0
         for piece in pieces:
-            if piece.file == file:
-                for kind in KINDS:
-                    tensors[key(piece.name, piece.start, kind)] = self._buffers[file][offset : offset + piece.numel]
-                    offset += piece.numel
-        save_file(tensors, path, metadata={"attempt": attempt})
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            for kind in KINDS if piece.file == file else ():
+                place = [offset, offset + 4 * piece.numel]
+                name = key(piece.name, piece.start, kind)
+                header[name] = {"dtype": "F32", "shape": [piece.numel], "data_offsets": place}
+                offset = place[1]
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8 bytes
+        with open(path, "wb") as stream:
+            stream.write(len(text).to_bytes(8, "little") + text)
+            stream.write(self._buffers[file].numpy().data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _buffer(self, numel: int) -> torch.Tensor:
+        if self._pinned:
+            try:
+                with torch.cuda.device(self._device):  # a thread begins with the first GPU, which is another rank's
+                    return torch.empty(numel, dtype=torch.float32, pin_memory=True)
+            except RuntimeError as error:
+                print(f"checkpoints: memory for copies can't be pinned, they take longer: {error}", flush=True)
+                self._pinned = False
+        return torch.empty(numel, dtype=torch.float32)
 
     def _parts(self, file: str, owned: Sequence[Fragment]) -> Iterator[tuple[Fragment, dict[str, torch.Tensor]]]:
         """A file's fragments with their places in its buffer."""

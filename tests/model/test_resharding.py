@@ -4,7 +4,6 @@ Run as a script this file is one rank of two: real processes that meet over gloo
 """
 
 import gc
-import itertools
 import os
 import socket
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data.errors import AerieError
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.merge import merge
@@ -23,10 +21,8 @@ from model.loss import token_weights
 from model.recipe import StageSettings
 from model.training.checkpointing import Checkpoints
 from model.training.engine import TrainingEngine, join_processes
-from model.training.fragments import KINDS, Fragment
+from model.training.fragments import KINDS
 from model.training.freezing import freeze
-from model.training.resharding import fill
-from model.training.snapshot import Snapshot
 from model.vlm import PackTensors, build_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +153,13 @@ def two(one):
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(folder)],
-            env={**os.environ, **common, "PYTHONPATH": str(ROOT), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={
+                **os.environ,
+                **common,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests/servers",
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -199,6 +201,8 @@ def test_one_process_goes_on_from_a_checkpoint_of_two_at_another_stage(one, two,
         # DeepSpeed makes the optimizer of stage 0 in bf16 take a step without gradients at its start.
         assert float(fragment.step) == BEFORE + (other(case) == (0, "bf16"))
     assert {fragment.name for fragment in engine.state.held()} == {name for name, _ in saved}
+    counts = {"global_steps": BEFORE, "global_samples": 2 * BEFORE, "skipped_steps": 0, "packs": 2 * BEFORE}
+    assert engine.state.counters() == counts
     same(train(engine, BEFORE, AFTER), two[other(case)]["whole"], case[1])
 
 
@@ -213,79 +217,24 @@ def stored(folder: Path) -> dict[tuple[str, str], torch.Tensor]:
     return {key: torch.cat([tensor for _, tensor in sorted(found)]) for key, found in parts.items()}
 
 
-def state(sizes: dict[str, int], cuts: dict[str, list[int]], value: float | None) -> list[Fragment]:
-    """Fragments of made-up parameters, cut at some places; random numbers, or all of one value."""
-    found, generator = [], torch.Generator().manual_seed(1)
-    for name, size in sizes.items():
-        whole = {kind: torch.rand(size, generator=generator) for kind in KINDS}
-        if value is not None:
-            whole = {kind: torch.full((size,), value) for kind in KINDS}
-        edges = [0, *cuts.get(name, []), size]
-        for start, end in itertools.pairwise(edges):
-            tensors = {kind: tensor[start:end] for kind, tensor in whole.items()}
-            found.append(Fragment(name=name, start=start, step=torch.tensor(7.0 if value is None else 0.0), **tensors))
-    return found
-
-
-def written(folder: Path, fragments: list[Fragment], file_elements: int):
-    snapshot = Snapshot(fragments, 0, file_elements=file_elements)
-    pieces = snapshot.take(fragments)
-    for file in snapshot.files:
-        snapshot.write(file, str(folder / file), "a1", pieces)
-    return snapshot, pieces
-
-
-SIZES = {"a": 1000, "b": 1, "c": 77}
-
-
-@pytest.mark.parametrize("file_elements", [30, 100, 10_000])
-def test_fragments_of_any_cut_are_read_from_files_of_any_size(tmp_path, file_elements):
-    source = state(SIZES, {"a": [999], "c": [10, 20]}, None)
-    snapshot, pieces = written(tmp_path, source, file_elements)
-    assert snapshot.nbytes == 12 * sum(SIZES.values())
-    assert sum(piece.numel for piece in pieces) == sum(SIZES.values())
-    target = state(SIZES, {"a": [1, 500, 501], "c": [15]}, 0.0)
-    fill(str(tmp_path), "a1", target, pieces)
-    for name in SIZES:
-        for kind in KINDS:
-            ours, theirs = (torch.cat([getattr(f, kind) for f in fs if f.name == name]) for fs in (target, source))
-            assert torch.equal(ours, theirs)
-    assert {float(fragment.step) for fragment in target} == {7.0}
-
-
-def test_only_files_that_hold_something_of_a_rank_are_read(tmp_path):
-    snapshot, pieces = written(tmp_path, state(SIZES, {}, None), 300)
-    _, *others = snapshot.files
-    assert len(others) > 2
-    for file in others:
-        (tmp_path / file).unlink()
-    mine = state({"a": 100}, {}, 0.0)
-    fill(str(tmp_path), "a1", mine, pieces)
-    assert bool(mine[0].master.all())
-
-
-@pytest.mark.parametrize(
-    ("harm", "message"),
-    [
-        (lambda folder, path: path.unlink(), "file not found: .*rank-00000-000.safetensors.*remove"),
-        (lambda folder, path: path.write_bytes(path.read_bytes()[:-1]), "not a whole safetensors file"),
-        (lambda folder, path: path.write_bytes(b""), "not a whole safetensors file"),
-    ],
-    ids=["missing", "torn", "empty"],
-)
-def test_harm_to_a_file_is_named(tmp_path, harm, message):
-    _, pieces = written(tmp_path, state(SIZES, {}, None), 10_000)
-    harm(tmp_path, tmp_path / "rank-00000-000.safetensors")
-    with pytest.raises(AerieError, match=message):
-        fill(str(tmp_path), "a1", state(SIZES, {}, 0.0), pieces)
-
-
-def test_another_attempts_file_and_a_gap_are_named(tmp_path):
-    _, pieces = written(tmp_path, state(SIZES, {}, None), 300)
-    with pytest.raises(AerieError, match="written over by another run"):
-        fill(str(tmp_path), "a2", state(SIZES, {}, 0.0), pieces)
-    with pytest.raises(AerieError, match="lacks element 100 of a"):
-        fill(str(tmp_path), "a1", state(SIZES, {}, 0.0), [pieces[0], *pieces[2:]])
+def test_training_goes_on_while_a_slow_store_takes_a_checkpoint(alone, s3_uri, faulty):
+    engine = fresh((1, "fp32"), alone)
+    train(engine, 0, 1)
+    kept = [fragment.master.clone() for fragment in engine.state.held()]
+    faulty.reset(script=["silent"] * 3, methods=["PUT"])
+    checkpoints = Checkpoints(s3_uri, "mine", keep=2, label="test")
+    checkpoints.save(engine, step=1, next_pack=2, metrics=b"m")
+    train(engine, 1, 1)
+    assert checkpoints.latest(quiet=True) is None
+    assert checkpoints.poll() is None
+    report = checkpoints.wait(engine)
+    assert report.nbytes == 12 * sum(engine.state.parameters().values())
+    assert checkpoints.poll() is None
+    marker = checkpoints.latest()
+    assert checkpoints.metrics(marker) == b"m"
+    checkpoints.load(engine, marker)
+    assert all(map(torch.equal, kept, (fragment.master for fragment in engine.state.held())))
+    checkpoints.close()
 
 
 if __name__ == "__main__":

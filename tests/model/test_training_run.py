@@ -157,6 +157,7 @@ def test_two_processes_killed_then_one_then_two_give_the_losses_of_one(training_
 
     first = subprocess.Popen([sys.executable, "-c", SCRIPT, *given], cwd=ROOT, stdout=subprocess.DEVNULL)
     wait_for(lambda: markers(out))
+    wait_for(lambda: list(out.glob("checkpoints/step-000006-*/*")))  # the next one is being written
     for process in workers(out):
         os.kill(process, signal.SIGKILL)
     first.wait()
