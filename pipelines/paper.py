@@ -1,4 +1,4 @@
-"""What Eagle 2 says of its own training (arXiv 2501.14818, DESIGN section 4): samples, H100s and hours of each stage."""
+"""What Eagle 2 (arXiv 2501.14818) says of its own training: samples, H100s and hours of each stage."""
 
 from dataclasses import dataclass
 

@@ -14,6 +14,8 @@ from pipelines.sample_counts import SampleCounts
 from pipelines.scale import row_bytes
 from pipelines.scale_limits import Workload
 
+GPU_KEYS = ("name", "peak_flops", "matmul_flops", "memory_bytes", "usable_bytes")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
@@ -33,6 +35,14 @@ class PlanReport:
     def beside_paper(self) -> bool:
         """Whether the paper's stages say anything about this recipe: not about one that trains in fp32 on a laptop."""
         return all(stage.speed for stage in self.plan.stages.values())
+
+    def all_hours(self) -> tuple[float, float] | None:
+        """Hours of the stages one after the other, and GPU-hours; None where a stage's aren't known."""
+        hours = [stage.speed.hours for stage in self.plan.stages.values() if stage.speed and stage.speed.hours]
+        if len(hours) < len(self.plan.stages):
+            return None
+        gpus = [stage.placement.gpus for stage in self.plan.stages.values()]
+        return sum(hours), sum(each * count for each, count in zip(hours, gpus, strict=True))
 
     def samples_bytes(self) -> float | None:
         """Bytes of the formatted samples."""
@@ -84,8 +94,8 @@ def assumptions(report: PlanReport) -> list[str]:
     for name, stage in plan.stages.items():
         if stage.speed:
             lines.append(
-                f"Speed of {name}: {stage.speed.efficiency.mfu:.2f} of the {plan.gpu.matmul_flops / 1e12:.0f} TFLOP/s of "
-                f"one large product ({_measured(report)}); {stage.speed.efficiency.origin}."
+                f"Speed of {name}: {stage.speed.efficiency.mfu:.2f} of the {plan.gpu.matmul_flops / 1e12:.0f} TFLOP/s "
+                f"of one large product ({_measured(report)}); {stage.speed.efficiency.origin}."
             )
     if not report.beside_paper:
         lines.append("Speed: none measured in fp32.")
@@ -113,7 +123,7 @@ def document(report: PlanReport) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "sha256": recipe.sha256,
-        "gpu": dataclasses.asdict(plan.gpu) | {"usable_bytes": plan.gpu.usable_bytes},
+        "gpu": {key: getattr(plan.gpu, key) for key in GPU_KEYS},
         "parameters": {**plan.parameters, "total": plan.total},
         "pieces": plan.pieces,
         "tokens_per_tile": plan.tokens_per_tile,

@@ -19,7 +19,7 @@ from pipelines.plan_report import PlanReport, assumptions, warnings
 Cell = Callable[[str, StagePlan], str]
 STAGE_NAMES = {"stage_1": "stage 1", "stage_1_5": "stage 1.5", "stage_2": "stage 2"}
 UNKNOWN = "–"
-LABEL_WIDTH = 30  # with three columns of 14, one table fits 80
+LABEL_WIDTH = 28  # with three columns of 13, one table fits 80
 
 
 def show_plan(report: PlanReport, console: Console) -> None:
@@ -36,8 +36,10 @@ def show_plan(report: PlanReport, console: Console) -> None:
         for label, cell in rows.items():
             table.add_row(label, *starmap(cell, report.plan.stages.items()))
         console.print(table)
+    if (hours := report.all_hours()) is not None:
+        console.print(f"  All stages: {hours[0]:,.1f} hours, {hours[1]:,.0f} GPU-hours", highlight=False)
     if (samples := report.samples_bytes()) is not None:
-        console.print(f"  Formatted samples of the pool: {_bytes(samples)} for {report.pool:,}\n", highlight=False)
+        console.print(f"  Formatted samples: {_bytes(samples)} for {report.pool:,}\n", highlight=False)
     _show_curation(report, console)
     console.print("Where the numbers come from", style="bold")
     for line in assumptions(report):
@@ -52,15 +54,13 @@ def sections(report: PlanReport) -> dict[str, dict[str, Cell]]:
         "Stages": SETUP,
         "TFLOP of a sample, forward and backward": FLOPS,
         "Memory of a GPU at its fullest, GiB": MEMORY,
-        "Time": TIME,
         "Storage": {
             **STORAGE,
             "pack plan": lambda _, stage: _bytes(report.packs_bytes(stage)),
         },
     }
     if report.beside_paper:
-        return {**found, "Beside the paper (arXiv 2501.14818)": BESIDE_PAPER}
-    del found["Time"]["hours"], found["Time"]["GPU-hours"]
+        found |= {"Time": TIME, "Beside the paper (arXiv 2501.14818)": BESIDE_PAPER}
     return found
 
 
@@ -189,8 +189,8 @@ def _show_network(report: PlanReport, console: Console) -> None:
     table.add_row("total", f"{plan.total:,}")
     console.print(table)
     console.print(
-        f"  {plan.tokens_per_tile} tokens per tile, at most {plan.max_image_tokens:,} per image "
-        f"(tile {model.tiling.tile_size} px, {plan.max_tiles} tiles with thumbnail)\n",
+        f"  {plan.tokens_per_tile} tokens per tile of {model.tiling.tile_size} px; an image has at most "
+        f"{plan.max_tiles} tiles, {plan.max_image_tokens:,} tokens\n",
         highlight=False,
     )
 
@@ -211,7 +211,7 @@ def _stage_table(title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE)
     table.add_column("", width=LABEL_WIDTH)
     for name in STAGE_NAMES.values():
-        table.add_column(name, justify="right", min_width=14, max_width=14)
+        table.add_column(name, justify="right", width=13)
     return table
 
 

@@ -3,10 +3,12 @@
 A layer under torch.compile, everything training, keeps these bf16 tensors of each token (D width, K key width, I width
 inside the MLP); torch's partitioner keeps the factors of every product and recomputes what is cheap:
 
-    SigLIP     8 D + 2 I       input, q, k, v, attention's output, its sum with the input, two norms; MLP before and
-                               after GELU
-    ConvNeXt   12 C            input, depthwise output, norm, output before LayerScale; MLP (4 C) before and after GELU
-    Qwen2      6 D + 2 K + 3 I input, two norms, q, attention's output, its sum with the input; k, v; gate, up, product
+    SigLIP     8 D + 2 I        input, q, k, v, attention's output, its sum with the input, two norms; MLP before
+                                and after GELU
+    ConvNeXt   12 C             input, depthwise output, norm, output before LayerScale; MLP (4 C) before and after
+                                GELU
+    Qwen2      6 D + 2 K + 3 I  input, two norms, q, attention's output, its sum with the input; k, v; gate,
+                                up, their product
 
 and attention its softmax's sum, float32 a head. Without compiling Qwen2's norms keep float32 copies and SiLU its output.
 A frozen layer that gradients pass through needs no factor of a weight's gradient. A layer that recomputes keeps its
@@ -150,10 +152,8 @@ def convnext_layers(
 def connector_layer(settings: ModelSettings, pack: PackShape, trains: bool, before: bool, element: int) -> LayerMemory:
     tokens, width = pack.tiles * settings.tokens_per_tile, settings.language.hidden_size
     channels = 4 * settings.siglip.hidden_size + (settings.convnext.dims[-1] if settings.convnext else 0)
-    if trains:  # the norm and its input; between the matrices before and after GELU
-        kept = 2 * channels + 2 * width
-    else:
-        kept = channels + width if before else 0
+    # the norm's input and the matrices' inputs, the second one before GELU too; a frozen one needs fewer
+    kept = 2 * (channels + width) if trains else (channels + width) * before
     return LayerMemory(
         kept=tokens * kept * element,
         forward=tokens * 2 * (channels + width) * element,

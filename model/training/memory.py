@@ -1,17 +1,19 @@
 """Memory of a stage on one GPU at its fullest moment: what DeepSpeed's ZeRO allocates, and the activations.
 
-By reading DeepSpeed 0.19 (runtime/zero/stage_1_and_2.py, stage3.py), for T parameters that learn, F that don't, and w
-processes; bf16, AdamW:
+By reading DeepSpeed 0.19 (runtime/zero/stage_1_and_2.py, stage3.py, bf16_optimizer.py). For T parameters that learn, F
+that don't, and w processes; bf16, AdamW:
 
     weights     2 (T + F), from ZeRO-3 on over w
     optimizer   12 T / w: a float32 copy and two moments; without ZeRO 12 T
-    gradients   one pack a step: 2 T / w (ZeRO-1 frees, like ZeRO-2, what other processes own once a bucket is reduced)
-                several packs, added up in float32: ZeRO-1 4 T, and 4 T / w when they are reduced; from ZeRO-2 on 4 T / w
-    buffers     two buckets of at most 500 million gradients, ZeRO-1 with several packs in float32; ZeRO-3 one bucket and
-                up to a billion gathered weights
-    optimizer step, when no activation is left: with bf16 gradients their float32 copy and a flat one
+    gradients   of one pack a step: 2 T / w (ZeRO-1 frees, like ZeRO-2, what other processes own once a bucket is full)
+                of several packs, added up in float32: 4 T in ZeRO-1, which then is DeepSpeed's BF16_Optimizer; else
+                4 T / w
+    buffers     two buckets of at most 500 million bf16 gradients, none in BF16_Optimizer; ZeRO-3 one bucket and up to a
+                billion gathered weights
+    the optimizer's step, when no activation is left: bf16 gradients once more as a flat copy and in float32
 
-In fp32 (a laptop) every number takes 4 bytes and ZeRO still keeps a copy of the weights.
+In fp32 (a laptop) every number takes 4 bytes and ZeRO still keeps a copy of the weights. The gradients count from the
+start of the backward pass, though they grow with it: up to 2 T / w too much where the activations are the peak.
 """
 
 from collections.abc import Mapping
@@ -64,6 +66,11 @@ class _Sharding:
         """Whether bf16 gradients add up in float32."""
         return self.half and self.several_packs and self.zero_stage > 0
 
+    @property
+    def bf16_optimizer(self) -> bool:
+        """Whether DeepSpeed takes another optimizer for ZeRO-1: it keeps whole gradients in float32."""
+        return self.float32_sums and self.zero_stage == 1
+
     def part(self, level: int) -> int:
         """Processes that share what ZeRO shards from stage `level` on."""
         return self.processes if self.zero_stage >= level else 1
@@ -82,20 +89,22 @@ class _Sharding:
         """While a pack computes."""
         if not self.float32_sums:
             return self.learning * self.element / self.part(1)
-        return 4 * self.learning / self.part(2) + (4 * self.learning / self.part(1) if self.zero_stage == 1 else 0.0)
+        return 4 * self.learning / self.part(2)
 
     def buffers(self) -> float:
         """While a pack computes."""
-        if self.zero_stage == 0:
+        if self.zero_stage == 0 or self.bf16_optimizer:
             return 0.0
         bucket = min(self.learning, MAX_BUCKET) * self.element
         if self.zero_stage == 3:
             return bucket + min(self.learning + self.frozen, GATHERED) * self.element
-        return 2 * bucket * (2 if self.float32_sums and self.zero_stage == 1 else 1)
+        return 2 * bucket
 
     def step_gradients(self) -> float:
         """In the optimizer's step."""
         own = self.learning / self.part(1)
+        if self.bf16_optimizer:  # reduced after the backward pass, a bucket at a time
+            return 4 * self.learning + 4 * min(self.learning, MAX_BUCKET)
         if self.float32_sums or not self.half:
             return 4 * own
         if self.zero_stage == 3:

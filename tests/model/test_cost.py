@@ -88,7 +88,7 @@ def test_a_sample_that_cannot_be_is_refused(mix, message):
 
 
 def test_an_unknown_card_is_refused_with_the_known_ones():
-    with pytest.raises(AerieError, match="no GPU 'h99'.*h100, .*a100"):
+    with pytest.raises(AerieError, match=r"no GPU 'h99'.*h100, .*a100"):
         gpu("h99")
 
 
