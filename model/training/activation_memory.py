@@ -10,7 +10,7 @@ inside the MLP); torch's partitioner keeps the factors of every product and reco
     Qwen2      6 D + 2 K + 3 I  input, two norms, q, attention's output, its sum with the input; k, v; gate,
                                 up, their product
 
-and attention its softmax's sum, float32 a head. Without compiling Qwen2's norms keep float32 copies and SiLU its output.
+and attention its softmax's sum, float32 a head. Uncompiled, Qwen2's norms keep float32 copies and SiLU its output.
 A frozen layer that gradients pass through needs no factor of a weight's gradient. A layer that recomputes keeps its
 input. tests/model/test_activation_memory.py compares these counts with what autograd keeps.
 """
