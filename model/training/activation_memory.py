@@ -16,7 +16,7 @@ input. tests/model/test_activation_memory.py compares these counts with what aut
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.config import ModelSettings
@@ -40,7 +40,8 @@ class PackShape:
 class LayerMemory:
     """Bytes of one layer: kept for its backward pass, its input alone, temporary in forward and in backward pass.
 
-    A layer without graph keeps nothing. One that `recomputes` keeps its input and makes the rest again.
+    A layer without graph keeps nothing. One that `recomputes` keeps its input and makes the rest again. `learns`: how
+    many parameters have their gradient after its backward pass.
     """
 
     kept: float
@@ -48,6 +49,7 @@ class LayerMemory:
     forward: float = 0.0
     backward: float = 0.0
     recomputes: bool = False
+    learns: float = 0.0
 
     @property
     def held(self) -> float:
@@ -60,19 +62,33 @@ class LayerMemory:
         return self.kept - self.held + self.backward
 
 
-def peak_bytes(layers: Sequence[LayerMemory]) -> float:
-    """The most bytes that are alive at once, as the pack runs forward through the layers and back."""
-    alive = peak = 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullestMoment:
+    """Bytes of activations at the fullest moment of a pack, and the parameters whose gradients are complete then."""
+
+    activations: float
+    learned: float
+
+
+def fullest_moment(
+    layers: Sequence[LayerMemory], beside: Callable[[float], float] = lambda learned: 0.0
+) -> FullestMoment:
+    """When most bytes are alive, as a pack runs forward through the layers and back.
+
+    `beside` says what else grows with the gradients that are complete.
+    """
+    alive, learned, moments = 0.0, 0.0, []
     for layer in layers:
-        peak = max(peak, alive + layer.forward)
+        moments.append(FullestMoment(activations=alive + layer.forward, learned=0.0))
         alive += layer.held
     for layer in reversed(layers):
-        peak = max(peak, alive + layer.peak_backward)
+        moments.append(FullestMoment(activations=alive + layer.peak_backward, learned=learned))
         alive -= layer.held
-    return peak
+        learned += layer.learns
+    return max(moments, key=lambda moment: moment.activations + beside(moment.learned))
 
 
-def activation_bytes(
+def network_layers(
     settings: ModelSettings,
     vocab_rows: int,
     pack: PackShape,
@@ -82,8 +98,8 @@ def activation_bytes(
     checkpointed: Mapping[str, float],
     element: int = 2,
     compiled: bool = True,
-) -> float:
-    """Peak bytes of a pack's activations on one GPU, temporaries included.
+) -> list[LayerMemory]:
+    """The network's layers in the order of the forward pass, as one pack fills them.
 
     `checkpointed` are the shares of `siglip`, `convnext` and `language` layers that recompute, the first ones of each.
     `element` is the bytes of a number: 2 in bf16, 4 in fp32.
@@ -97,7 +113,7 @@ def activation_bytes(
     learns = "language" in trainable
     layers += language_layers(settings, pack, learns, graph, checkpointed["language"], element, compiled)
     layers.append(head_layer(settings, vocab_rows, pack, learns or train_new_tokens, element))
-    return peak_bytes(layers)
+    return layers
 
 
 def _recomputing(share: float, count: int) -> Iterator[bool]:
@@ -107,6 +123,7 @@ def _recomputing(share: float, count: int) -> Iterator[bool]:
 def siglip_layers(
     settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int
 ) -> Iterator[LayerMemory]:
+    """SigLIP: the pixels, its layers, the input of its last norm."""
     siglip = settings.siglip
     width, inside = siglip.hidden_size, siglip.intermediate_size
     patches = pack.tiles * (settings.tiling.tile_size // siglip.patch_size) ** 2
@@ -114,12 +131,14 @@ def siglip_layers(
         yield LayerMemory(kept=0.0, forward=patches * (2 * width + 2 * inside) * element)
         return
     yield LayerMemory(kept=pack.tiles * 3 * settings.tiling.tile_size**2 * element)  # pixels
+    matrices = 4 * width**2 + 2 * width * inside
     for recomputes in _recomputing(share, siglip.num_layers):
         yield LayerMemory(
             kept=patches * ((8 * width + 2 * inside) * element + LSE_BYTES * siglip.num_heads),
             entry=patches * width * element,
-            backward=(patches * (2 * inside + 2 * width) + 4 * width**2 + 2 * width * inside) * element,
+            backward=(patches * (2 * inside + 2 * width) + matrices) * element,
             recomputes=recomputes,
+            learns=matrices,
         )
     yield LayerMemory(kept=patches * width * element)  # the last norm's input
 
@@ -127,6 +146,7 @@ def siglip_layers(
 def convnext_layers(
     settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int
 ) -> Iterator[LayerMemory]:
+    """ConvNeXt: stem or downsampling before the blocks of each stage."""
     convnext = settings.convnext
     assert convnext is not None
     recomputing = _recomputing(share, sum(convnext.depths))
@@ -140,16 +160,19 @@ def convnext_layers(
         if not trains:
             yield LayerMemory(kept=0.0, forward=cells * 10 * width * element)
             continue
+        matrices = DEPTHWISE_KERNEL**2 * width + 8 * width**2
         for _ in range(depth):
             yield LayerMemory(
                 kept=cells * 12 * width * element,
                 entry=cells * width * element,
-                backward=(cells * 10 * width + DEPTHWISE_KERNEL**2 * width + 8 * width**2) * element,
+                backward=(cells * 10 * width + matrices) * element,
                 recomputes=next(recomputing),
+                learns=matrices,
             )
 
 
 def connector_layer(settings: ModelSettings, pack: PackShape, trains: bool, before: bool, element: int) -> LayerMemory:
+    """Both matrices with their norm; nothing of it recomputes."""
     tokens, width = pack.tiles * settings.tokens_per_tile, settings.language.hidden_size
     channels = 4 * settings.siglip.hidden_size + (settings.convnext.dims[-1] if settings.convnext else 0)
     # the norm's input and the matrices' inputs, the second one before GELU too; a frozen one needs fewer
@@ -158,12 +181,14 @@ def connector_layer(settings: ModelSettings, pack: PackShape, trains: bool, befo
         kept=tokens * kept * element,
         forward=tokens * 2 * (channels + width) * element,
         backward=(tokens * (channels + 2 * width) * element if kept else 0.0),
+        learns=trains * (channels * width + width**2),
     )
 
 
 def language_layers(
     settings: ModelSettings, pack: PackShape, trains: bool, graph: bool, share: float, element: int, compiled: bool
 ) -> Iterator[LayerMemory]:
+    """The decoder's layers and its last norm."""
     language = settings.language
     width, inside = language.hidden_size, language.intermediate_size
     keys = width * language.num_kv_heads // language.num_heads
@@ -178,14 +203,17 @@ def language_layers(
             forward=pack.tokens * (2 * width + 3 * inside) * element,
             backward=(pack.tokens * (3 * inside + 2 * width) + matrices) * element * graph,
             recomputes=recomputes,
+            learns=matrices,
         )
     # the last norm, never compiled: a float32 copy, the norm, its output
     yield LayerMemory(kept=pack.tokens * width * (LSE_BYTES + 2 * element) * graph)
 
 
 def head_layer(settings: ModelSettings, vocab_rows: int, pack: PackShape, trains: bool, element: int) -> LayerMemory:
-    width = settings.language.hidden_size
+    """The output head on label tokens. A tied one's gradient waits for the embedding's, at the very end."""
+    language, table = settings.language, trains * vocab_rows * settings.language.hidden_size
     return LayerMemory(
-        kept=pack.label_tokens * width * element,
-        backward=min(pack.label_tokens, BLOCK) * vocab_rows * LOGIT_BYTES + trains * vocab_rows * width * element,
+        kept=pack.label_tokens * language.hidden_size * element,
+        backward=min(pack.label_tokens, BLOCK) * vocab_rows * LOGIT_BYTES + table * element,
+        learns=0 if language.tie_embeddings else table,
     )

@@ -12,8 +12,9 @@ that don't, and w processes; bf16, AdamW:
                 billion gathered weights
     the optimizer's step, when no activation is left: bf16 gradients once more as a flat copy and in float32
 
-In fp32 (a laptop) every number takes 4 bytes and ZeRO still keeps a copy of the weights. The gradients count from the
-start of the backward pass, though they grow with it: up to 2 T / w too much where the activations are the peak.
+In fp32 (a laptop) every number takes 4 bytes and ZeRO still keeps a copy of the weights. Where nothing waits from an
+earlier pack, buckets come with the first gradient and a process's share with the first full bucket: seldom while most
+activations are alive.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 from model.config import ModelSettings
 from model.recipe import StageSettings
-from model.training.activation_memory import PackShape, activation_bytes
+from model.training.activation_memory import PackShape, fullest_moment, network_layers
 from model.training.engine import MAX_BUCKET
 
 GATHERED = 1_000_000_000  # weights that ZeRO-3 has gathered at once at most: its stage3_max_live_parameters
@@ -85,20 +86,25 @@ class _Sharding:
         """Of the moments and the copy that they update; plain AdamW in fp32 updates the weights themselves."""
         return self.learning * (12 if self.half or self.zero_stage else 8) / self.part(1)
 
-    def gradients(self) -> float:
-        """While a pack computes."""
-        if not self.float32_sums:
-            return self.learning * self.element / self.part(1)
-        return 4 * self.learning / self.part(2)
+    def gradients(self, learned: float) -> float:
+        """While a pack computes and the gradients of so many parameters are complete."""
+        if self.float32_sums:
+            return 4 * self.learning / self.part(2)
+        if self.zero_stage == 0:
+            return self.element * (self.learning if self.several_packs else learned)
+        if self.zero_stage == 1 and self.several_packs:  # in fp32: reduced after the last pack
+            return self.element * self.learning
+        waits = self.zero_stage == 3 or self.several_packs or learned > MAX_BUCKET
+        return self.element * self.learning / self.part(1) * waits
 
-    def buffers(self) -> float:
-        """While a pack computes."""
+    def buffers(self, learned: float) -> float:
+        """As `gradients`."""
         if self.zero_stage == 0 or self.bf16_optimizer:
             return 0.0
         bucket = min(self.learning, MAX_BUCKET) * self.element
         if self.zero_stage == 3:
             return bucket + min(self.learning + self.frozen, GATHERED) * self.element
-        return 2 * bucket
+        return 2 * bucket * (learned > 0)
 
     def step_gradients(self) -> float:
         """In the optimizer's step."""
@@ -138,7 +144,7 @@ def stage_memory(
         half=half,
         several_packs=stage.packs_per_step > processes,
     )
-    activations = activation_bytes(
+    layers = network_layers(
         settings,
         vocab_rows,
         pack,
@@ -148,9 +154,14 @@ def stage_memory(
         element=shards.element,
         compiled=stage.compile and stage.zero_stage < 3,
     )
+    moment = fullest_moment(layers, lambda learned: shards.gradients(learned) + shards.buffers(learned))
     state = {"weights": shards.weights, "optimizer": shards.optimizer}
     computing = Memory(
-        **state, gradients=shards.gradients(), activations=activations, buffers=shards.buffers(), moment="a pack"
+        **state,
+        gradients=shards.gradients(moment.learned),
+        activations=moment.activations,
+        buffers=shards.buffers(moment.learned),
+        moment="a pack",
     )
     stepping = Memory(
         **state, gradients=shards.step_gradients(), activations=0.0, buffers=0.0, moment="the optimizer's step"

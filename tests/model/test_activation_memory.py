@@ -123,19 +123,29 @@ def test_a_convnext_block_keeps_what_is_counted():
     assert found == pytest.approx(counted.kept, abs=2 * 4 * 3 * 32 * 32)
 
 
+def peak(layers: list[memory.LayerMemory]) -> float:
+    return memory.fullest_moment(layers).activations
+
+
 def test_the_peak_lies_where_most_is_alive():
     layer = memory.LayerMemory(kept=10, entry=1, backward=5)
-    assert memory.peak_bytes([layer] * 4) == 4 * 10 + 5
+    assert peak([layer] * 4) == 4 * 10 + 5
     again = memory.LayerMemory(kept=10, entry=1, backward=5, recomputes=True)
-    assert memory.peak_bytes([again] * 4) == 4 * 1 + 9 + 5
-    assert memory.peak_bytes([again, again, layer, layer]) == 2 * 1 + 2 * 10 + 5
-    assert memory.peak_bytes([memory.LayerMemory(kept=0, forward=100), layer]) == 100
+    assert peak([again] * 4) == 4 * 1 + 9 + 5
+    assert peak([again, again, layer, layer]) == 2 * 1 + 2 * 10 + 5
+    assert peak([memory.LayerMemory(kept=0, forward=100), layer]) == 100
+
+
+def test_gradients_that_grow_can_move_the_peak():
+    layers = [memory.LayerMemory(kept=4, learns=10), memory.LayerMemory(kept=4, learns=10)]
+    found = memory.fullest_moment(layers, lambda learned: learned)
+    assert (found.activations, found.learned) == (4, 10)
 
 
 def activations(name: str = "eagle2-9b", **changes) -> float:
     arguments = {"trainable": EVERYTHING, "checkpointed": NOTHING} | changes
     pack = memory.PackShape(tokens=16384, tiles=48, label_tokens=1024)
-    return memory.activation_bytes(preset(name), 152_064, pack, **arguments)
+    return peak(memory.network_layers(preset(name), 152_064, pack, **arguments))
 
 
 def test_each_layer_that_recomputes_saves_memory():

@@ -93,13 +93,13 @@ def test_an_unknown_card_is_refused_with_the_known_ones():
 
 
 def test_what_does_not_fit_says_what_would():
-    small = planned(recipe("eagle2-9b", zero_stage=1), card="a100-40gb").stages["stage_2"]
+    small = planned(recipe(), card="a100-40gb").stages["stage_2"]
     assert not small.fits
     assert small.remedies
     room = gpu("a100-40gb").usable_bytes
     assert all(remedy.peak <= room < small.memory.peak for remedy in small.remedies)
     assert any("activation_checkpointing: true" in remedy.change for remedy in small.remedies)
-    assert planned(recipe("eagle2-9b", zero_stage=3, activation_checkpointing=True)).stages["stage_2"].fits
+    assert planned(recipe(activation_checkpointing=True), card="a100-40gb").stages["stage_2"].fits
 
 
 def test_a_pack_full_of_tiles_takes_more_and_its_limit_is_found():

@@ -22,17 +22,15 @@ def memory(processes: int, packs: int = 1, **keys) -> Memory:
 def test_zero_shards_as_in_its_paper(stage, expected):
     """Figure 1 of the ZeRO paper: 7.5 billion parameters on 64 GPUs, weights, gradients and optimizer in GB.
 
-    It lets ZeRO-1 keep whole bf16 gradients; DeepSpeed drops what other processes own, which are 2 bytes.
+    It lets ZeRO-1 keep whole bf16 gradients; DeepSpeed drops those that other processes own.
     """
     found = memory(64, zero_stage=stage)
-    whole_gradients = 7.5 * 2 * (1 - 1 / 64) if stage == 1 else 0
-    held = found.weights + found.gradients + found.optimizer
-    assert held / 1e9 + whole_gradients == pytest.approx(expected, abs=0.05)
+    gradients = 7.5e9 * 2 / (1 if stage == 1 else 64)
+    assert (found.weights + found.optimizer + gradients) / 1e9 == pytest.approx(expected, abs=0.05)
 
 
 def test_several_packs_add_up_in_float32():
-    one, several = memory(64, zero_stage=2), memory(64, packs=4, zero_stage=2)
-    assert several.gradients == 2 * one.gradients
+    assert memory(64, packs=4, zero_stage=2).gradients == 4 * 7.5e9 / 64
     assert memory(64, packs=4, zero_stage=1).gradients == 4 * 7.5e9
 
 
@@ -65,10 +63,10 @@ def test_float32_weights_are_four_bytes_and_zero_copies_them():
         ("eagle2-9b", {"trainable": ("connector",)}, 65.2),
     ],
 )
-def test_measured_peaks_are_met_within_fifteen_per_cent(name, keys, gib):
+def test_measured_peaks_are_met_within_five_per_cent(name, keys, gib):
     settings, parameters = preset(name), meta_network(preset(name)).parameter_counts()
     stage = StageSettings(learning_rate=1e-5, **keys)
     pack = PackShape(tokens=16384, tiles=48, label_tokens=1024)
     rows = settings.language.embedding_rows
     found = stage_memory(settings, stage, parameters, pack, vocab_rows=rows, processes=1)
-    assert found.peak / GIB == pytest.approx(gib, rel=0.15)
+    assert found.peak / GIB == pytest.approx(gib, rel=0.05)

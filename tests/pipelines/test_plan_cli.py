@@ -90,8 +90,8 @@ def test_json_says_the_same(nine_billion):
 
 
 def test_what_does_not_fit_is_said_with_what_would(tmp_path):
-    path = changed(tmp_path, lambda d: d["stages"]["stage_2"].update(zero_stage=1, activation_checkpointing=False))
-    text = " ".join(shown(reported(path), 200).split())
+    path = changed(tmp_path, lambda d: d["stages"]["stage_2"].update(activation_checkpointing=False), "eagle2-1b")
+    text = " ".join(shown(reported(path, "a100-40gb"), 200).split())
     assert "does not fit" in text
     assert "stage_2 would fit with activation_checkpointing: true" in text
 
