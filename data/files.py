@@ -33,6 +33,21 @@ def read_bytes(uri: str) -> bytes:
         raise AerieError(f"{uri} is a folder, a file was expected") from error
 
 
+def read_range(uri: str, offset: int, length: int) -> bytes:
+    """`length` > 0 bytes from `offset` on, fewer where the file ends before; `AerieError` names a missing file."""
+    if is_s3(uri):
+        payload = read_object(uri, offset, length)
+        if payload is None:
+            raise AerieError(f"file not found: {uri}")
+        return payload
+    try:
+        with open(uri, "rb") as stream:
+            stream.seek(offset)
+            return stream.read(length)
+    except FileNotFoundError as error:
+        raise AerieError(f"file not found: {uri}") from error
+
+
 def write_bytes(uri: str, payload: bytes) -> None:
     """Write a file so that readers see the old content or the new one, never a part."""
     if is_s3(uri):

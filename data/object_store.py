@@ -20,16 +20,18 @@ from data.object_client import MISSING, client, patiently
 PART_BYTES = 64 << 20  # larger objects go up in parts; S3 takes 10,000 of them
 
 
-def read_object(uri: str) -> bytes | None:
-    """The object's bytes, None when there is none."""
+def read_object(uri: str, offset: int = 0, length: int = 0) -> bytes | None:
+    """The object's bytes, None when there is none; with a `length` that many from `offset` on, or what there is."""
     bucket, key = _address(uri)
 
     def once() -> bytes | None:
         try:
-            response = client().get_object(bucket, key)
+            response = client().get_object(bucket, key, offset, length)
         except S3Error as error:
             if error.code in MISSING:
                 return None
+            if error.code == "InvalidRange":  # it ends before
+                return b""
             raise
         try:
             if response.length_remaining is None and not response.chunked:

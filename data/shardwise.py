@@ -25,6 +25,7 @@ T = TypeVar("T")
 WORKERS = 2
 AHEAD = 2  # shards in flight for each worker: enough to keep it busy, few enough to bound the memory
 FEW_VALUES = ["source", "category", "reason", "conversations.list.element.role"]  # columns worth a dictionary
+ROW_GROUP_BYTES = 1 << 19  # four photos of 130 kB
 IN_PROCESS_SHARDS = 2  # so few shards are done before a worker has started
 
 
@@ -63,7 +64,7 @@ def map_shards(
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Processes that start in milliseconds, see today's environment and end with this one."""
-    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=(dict(os.environ),))
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=begin_worker, initargs=(dict(os.environ),))
 
 
 def _context() -> BaseContext:
@@ -76,7 +77,7 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def _begin(environment: dict[str, str]) -> None:
+def begin_worker(environment: dict[str, str]) -> None:
     """Take over the parent's environment as it is now, not as it was when the server started; and end with the parent.
 
     A worker whose parent was killed would otherwise wait for work for ever.
@@ -102,6 +103,27 @@ def shard_bytes(table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> bytes:
     """A table as a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=row_group_rows, use_dictionary=FEW_VALUES)
+    return sink.getvalue()
+
+
+def readable_by_row(table: pa.Table, row_group_bytes: int = ROW_GROUP_BYTES) -> bytes:
+    """A table as a Parquet file of which single rows are read later (`data.row_groups`).
+
+    Row groups take about `row_group_bytes` (at least a row, at most `ROW_GROUP_ROWS`): whoever wants one row reads so
+    many. Pages carry checksums, since nobody hashes the file for a row. No statistics: nobody searches by them, and
+    with few rows a group they would be most of the footer, which takes some 0.9 kB a group as it is.
+    """
+    rows = min(max(row_group_bytes * table.num_rows // max(table.nbytes, 1), 1), ROW_GROUP_ROWS)
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        row_group_size=rows,
+        use_dictionary=FEW_VALUES,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
     return sink.getvalue()
 
 

@@ -18,10 +18,9 @@ def token_weights(labels: np.ndarray, cu_seqlens: np.ndarray, reduction: Reducti
     With n_i answer tokens in sample i, the loss of a global batch is sum(weight * loss) / sum(denominator):
     `sqrt`: sum_i (sum_t l_it / sqrt(n_i)) / sum_i sqrt(n_i) (the reference's and InternVL's rule); `token`: the mean
     over tokens; `sample`: the mean over samples of their mean. Samples without answer tokens count nothing.
-    A sample's first token has no predecessor that predicts it and never counts.
+    A sample's first token never counts.
     """
-    counted = labels != IGNORE_INDEX
-    counted[cu_seqlens[:-1]] = False
+    counted = _counted(labels, cu_seqlens)
     sequence = np.repeat(np.arange(len(cu_seqlens) - 1), np.diff(cu_seqlens))
     answers = np.bincount(sequence[counted], minlength=len(cu_seqlens) - 1).astype(np.float64)
     answered = answers > 0
@@ -31,12 +30,35 @@ def token_weights(labels: np.ndarray, cu_seqlens: np.ndarray, reduction: Reducti
     return weights, float((answers[answered] ** (1 - power)).sum())
 
 
-def weighted_loss(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """sum_t weights[t] * cross entropy of labels[t] predicted from hidden[t - 1]; hidden [T, D], the rest [T].
+def answer_positions(labels: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
+    """The tokens of a pack whose prediction counts, int64 [N] ascending: the answers' but for a sample's first one."""
+    return np.flatnonzero(_counted(labels, cu_seqlens))
 
-    Logits are made for the counted tokens only: answers are a small part of a pack.
+
+def sample_denominators(weights: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
+    """Each sample's share of the pack's denominator, float64 [S]: under every rule the sum of its tokens' weights."""
+    sequence = np.repeat(np.arange(len(cu_seqlens) - 1), np.diff(cu_seqlens))
+    return np.bincount(sequence, weights=weights, minlength=len(cu_seqlens) - 1)
+
+
+def token_losses(
+    hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, weights: torch.Tensor, answers: torch.Tensor
+) -> torch.Tensor:
+    """weights[t] * cross entropy of labels[t] predicted from hidden[t - 1], float32 [N], for the tokens `answers` [N].
+
+    hidden [T, D], labels and weights [T]. Logits are made for those tokens only: answers are a small part of a pack.
     """
-    counted = weights.nonzero().squeeze(1)
-    logits = head(hidden[counted - 1]).float()
-    losses = F.cross_entropy(logits, labels[counted], reduction="none")
-    return (losses * weights[counted]).sum()
+    losses = linear_cross_entropy(hidden[answers - 1], head, labels[answers])
+    return losses * weights[answers]
+
+
+def linear_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of labels [N] under head(hidden [N, D]), float32 [N]."""
+    return F.cross_entropy(head(hidden).float(), labels, reduction="none")
+
+
+def _counted(labels: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
+    """Bool [T]. A sample's first token has no predecessor that predicts it and never counts."""
+    counted = labels != IGNORE_INDEX
+    counted[cu_seqlens[:-1]] = False
+    return counted

@@ -15,7 +15,11 @@ Part = Literal["connector", "vision", "language"]
 
 
 class RecomputeSettings(Strict):
-    """Shares of the layers that keep their input alone and compute the rest again: less memory, more time."""
+    """Shares of the activations that are computed again, not kept: less memory, more time. 1: all but layers' inputs.
+
+    Compiled layers each make that share of their memory again, where it costs least; otherwise so many of the layers
+    make all of theirs.
+    """
 
     siglip: float = Field(default=0.0, ge=0, le=1)
     convnext: float = Field(default=0.0, ge=0, le=1)
@@ -58,13 +62,33 @@ class StageSettings(Strict):
     precision: Literal["fp32", "bf16"] = "bf16"
     activation_checkpointing: RecomputeSettings = Field(
         default=RecomputeSettings(),
-        description="true, false, or the share of each part's layers that compute twice what the backward pass needs",
+        description="true, false, or the share of each part's activations that the backward pass makes again",
     )
     compile: bool = Field(default=True, description="torch.compile each layer; on a GPU and below ZeRO-3 only")
+    float8: Literal["off", "tensorwise"] = Field(
+        default="off",
+        description="large linear layers multiply in FP8, one scale a tensor; needs torchao and a Hopper or newer GPU",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
+    max_skipped_steps: int = Field(
+        default=3,
+        ge=1,
+        description="steps in a row whose loss or gradient isn't finite; each changes nothing, these end",
+    )
     nodes: int = Field(default=1, ge=1, le=9999, description="machines of a TrainJob; a laptop is one")
+
+    @model_validator(mode="after")
+    def _float8_fits(self) -> "StageSettings":
+        if self.float8 != "off" and self.precision != "bf16":
+            raise ValueError(f"float8: {self.float8} needs precision: bf16 (its copies are made from bfloat16)")
+        if self.float8 != "off" and self.zero_stage == 3:
+            raise ValueError(
+                f"float8: {self.float8} needs zero_stage 2 or lower: every layer would keep its gathered weights until "
+                "the backward pass"
+            )
+        return self
 
     @property
     def only_new_tokens(self) -> bool:

@@ -1,8 +1,5 @@
 """The whole network: tiles and tokens in, loss out. The file list of this room is its block diagram."""
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import nn
 
@@ -11,38 +8,10 @@ from model.config import PARTS, ModelSettings
 from model.connector import build_connector
 from model.fusion import fuse
 from model.initialise import fan_in_
-from model.inputs.batch import PackedBatch
 from model.language import build_language
-from model.loss import weighted_loss
+from model.loss import token_losses
+from model.pack_tensors import PackTensors
 from model.vision.mixture import MixtureOfEncoders
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackTensors:
-    """A `PackedBatch` on a device."""
-
-    input_ids: torch.Tensor  # int64 [T]
-    labels: torch.Tensor  # int64 [T]
-    positions: torch.Tensor  # int64 [T]
-    sequence: torch.Tensor  # int64 [T], which sample a token belongs to
-    cu_seqlens: torch.Tensor  # int32 [S + 1], sample i spans cu_seqlens[i]:cu_seqlens[i + 1]
-    max_seqlen: int  # tokens of the longest sample, known on the host: no layer has to ask the device
-    tiles: torch.Tensor  # uint8 [P, H, W, 3]
-
-    @classmethod
-    def of(cls, batch: PackedBatch, device: torch.device | str = "cpu") -> "PackTensors":
-        """The pack's arrays as tensors."""
-        lengths = np.diff(batch.cu_seqlens)
-        arrays = {
-            "input_ids": batch.input_ids,
-            "labels": batch.labels,
-            "positions": batch.positions,
-            "sequence": np.repeat(np.arange(len(lengths)), lengths),
-            "cu_seqlens": batch.cu_seqlens,
-            "tiles": batch.tiles,
-        }
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        return cls(**tensors, max_seqlen=int(lengths.max()))
 
 
 class VisionLanguageModel(nn.Module):
@@ -90,9 +59,15 @@ class VisionLanguageModel(nn.Module):
         )
         return result.last_hidden_state[0]
 
-    def forward(self, pack: PackTensors, weights: torch.Tensor) -> torch.Tensor:
-        """sum_t weights[t] * loss[t] over a pack; `weights` [T] as `model.loss.token_weights` gives them."""
-        return weighted_loss(self.hidden_states(pack), self.language.lm_head, pack.labels, weights)
+    def forward(self, pack: PackTensors, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """sum_t weights[t] * loss[t] over a pack, and over each of its samples (float32 [S], without graph).
+
+        `weights` [T] as `model.loss.token_weights` gives them.
+        """
+        hidden = self.hidden_states(pack)
+        losses = token_losses(hidden, self.language.lm_head, pack.labels, weights, pack.answers)
+        per_sample = losses.new_zeros(len(pack.cu_seqlens) - 1)
+        return losses.sum(), per_sample.index_add(0, pack.sequence[pack.answers], losses.detach())
 
 
 def build_model(settings: ModelSettings, vocab_size: int, image_context_id: int, seed: int) -> VisionLanguageModel:

@@ -101,7 +101,7 @@ def colour_checkpoint():
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        loss = network(PackTensors.of(batch), torch.from_numpy(weights)) / denominator
+        loss = network(PackTensors.of(batch), torch.from_numpy(weights))[0] / denominator
         loss.backward()
         optimizer.step()
     assert loss < 0.1

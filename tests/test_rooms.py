@@ -25,6 +25,7 @@ DOORS = {
     "kfp": ("components/", "pipelines/"),
     "kubernetes": ("components/trainjob.py",),
     "deepspeed": ("model/training/",),
+    "torchao": ("model/training/float8.py",),
 }
 TORCH_DOORS_IN_DATA = ("data/curation/",)
 

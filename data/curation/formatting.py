@@ -26,7 +26,7 @@ from data.storage import (
     read_manifest,
 )
 
-VERSION = 2
+VERSION = 3
 FEW_ROWS = 20_000  # formatted before worker processes have started
 
 

@@ -19,7 +19,7 @@ from data.curation.formatting_tasks import declared_tasks
 from data.errors import AerieError
 from data.schema import SAMPLE_SCHEMA
 from data.settings.formatting import FormattingSettings
-from data.shardwise import shard_bytes, shard_table, write_shard
+from data.shardwise import readable_by_row, shard_table, write_shard
 from data.storage import Shard, shard_payload
 
 EXAMPLES = 3
@@ -180,7 +180,7 @@ def format_shard(
     """Format one shard of a step into a file of the same name."""
     table = shard_table(shard_payload(folder, shard, step), SAMPLE_SCHEMA.names)
     formatted, done = format_table(table, settings)
-    return write_shard(out_uri, shard.path, shard_bytes(formatted.cast(SAMPLE_SCHEMA)), formatted.num_rows), done
+    return write_shard(out_uri, shard.path, readable_by_row(formatted.cast(SAMPLE_SCHEMA)), formatted.num_rows), done
 
 
 def merged(parts: Iterable[Formatted]) -> Formatted:

@@ -27,6 +27,14 @@ class SampleProblemError(Exception):
         self.reason = reason
 
 
+class BadImageError(AerieError):
+    """An image whose bytes are here and can't be used; `reason` is the ledger's reason."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 def question_answer_pairs(sample: Sample) -> list[Pair]:
     """The (question, answer) pairs in order. System turns are left out: the recipe's system prompt is the only one."""
     turns = [turn for turn in sample.conversations if turn.role != "system"]
@@ -170,16 +178,23 @@ def encode_prompt(
 
 @lru_cache(maxsize=32)  # questions about one image follow each other
 def image_tiles(image: ImageRef, tiling: TilingSettings) -> np.ndarray:
-    """The tiles of an encoded image, uint8 [P, S, S, 3], read-only; `AerieError` when it can't be decoded."""
+    """`decoded_tiles` of the latest images, kept."""
+    return decoded_tiles(image, tiling)
+
+
+def decoded_tiles(image: ImageRef, tiling: TilingSettings) -> np.ndarray:
+    """The tiles of an encoded image, uint8 [P, S, S, 3], read-only; `BadImageError` when it can't be decoded."""
     from model.inputs.tiling import tile_image  # loads a compiler, which counting tokens doesn't need
 
     try:
         decoded = decode_image(image_payload(image))
     except ImageProblemError as error:
-        raise AerieError(f"image {image.path}: {error.reason} ({error}); run the validation step again") from error
+        raise BadImageError(
+            error.reason, f"image {image.path}: {error.reason} ({error}); run the validation step again"
+        ) from error
     if decoded.size != (image.width, image.height):
         sizes = f"has {decoded.width}x{decoded.height} px, its row says {image.width}x{image.height}"
-        raise AerieError(f"image {image.path} {sizes}; run the sourcing step again")
+        raise BadImageError("image_changed", f"image {image.path} {sizes}; run the sourcing step again")
     tiles = tile_image(decoded, tiling)
     tiles.setflags(write=False)
     return tiles

@@ -1,15 +1,12 @@
 """The packs of an epoch in training order: planned, written as table rows, and hashed."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.errors import AerieError
-from data.storage import Manifest, read_attachment
 from model.inputs.packing import Strategy, plan_packs
 from model.inputs.packing_plan import PackPlan
 from model.inputs.uses import PACK_SCHEMA
@@ -78,16 +75,3 @@ def _content(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_list(column.type):
         column = pc.binary_join(column.cast(pa.list_(pa.string())), ",")
     return "".join(f"{text}\n" for text in column.to_pylist()).encode()
-
-
-def verify_plan(table: pa.Table, packing_uri: str, packing: Manifest) -> None:
-    """`AerieError` when the rows of `PACK_SCHEMA` aren't the plan whose hash the step's report names."""
-    expected = json.loads(read_attachment(packing_uri, packing, "report")).get("plan_sha256", "")
-    found = PlanHash()
-    for start in range(0, table.num_rows, ROWS_AT_ONCE):
-        found.update(table.slice(start, ROWS_AT_ONCE))
-    if found.hexdigest() != expected:
-        raise AerieError(
-            f"the packs in {packing_uri} have the plan hash {found.hexdigest()[:12]}, their report says "
-            f"{expected[:12] or 'none'}; run step {packing.step!r} again"
-        )

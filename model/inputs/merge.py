@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import AerieError
-from model.inputs.batch import EncodedSample, PackedBatch
+from model.inputs.batch import IGNORE_INDEX, EncodedSample, PackedBatch
+from model.inputs.encode import SampleProblemError
 
 
 def merge(samples: Sequence[EncodedSample]) -> PackedBatch:
@@ -26,23 +27,35 @@ def merge(samples: Sequence[EncodedSample]) -> PackedBatch:
     )
 
 
-def check_image_tokens(batch: PackedBatch, image_context_id: int, tokens_per_tile: int) -> None:
-    """Raise `AerieError` with sample and counts unless every sample has the image tokens of its own tiles.
+def placeholder_pack(tile_size: int) -> PackedBatch:
+    """Two tokens without a label or a picture: what a rank runs when its pack has no sample left.
 
-    Sample by sample: when one has a token too many and the next one too few, the totals agree and every image after
-    the first would be shown shifted. Done where the pack is built, on arrays of the CPU beside the running step, so
-    that it costs the step nothing.
+    It keeps the rank's collectives in step with the others' and adds nothing to the loss, its gradient or its
+    denominator. Its one "sample" has no name.
     """
-    sequence = np.repeat(np.arange(len(batch.sample_ids)), np.diff(batch.cu_seqlens))
-    found = np.bincount(sequence[batch.input_ids == image_context_id], minlength=len(batch.sample_ids))
-    expected = batch.tiles_per_sample * tokens_per_tile
-    for number in np.flatnonzero(found != expected):
-        raise AerieError(
-            f"sample {batch.sample_ids[number]} of {batch.sources[number]!r} has {found[number]} image tokens in its "
-            f"text and {expected[number]} image features ({batch.tiles_per_sample[number]} tiles, {tokens_per_tile} "
-            "each); its row or the tiling changed after packing: run the packing step again"
-        )
-    if (told := int(batch.tiles_per_sample.sum())) != len(batch.tiles):
-        raise AerieError(
-            f"the pack of samples {', '.join(batch.sample_ids)} holds {len(batch.tiles)} tiles, not {told}"
+    nothing = EncodedSample(
+        sample_id="",
+        source="",
+        category="",
+        input_ids=np.zeros(2, dtype=np.int64),
+        labels=np.full(2, IGNORE_INDEX, dtype=np.int64),
+        tiles=np.zeros((0, tile_size, tile_size, 3), dtype=np.uint8),
+    )
+    return merge([nothing])
+
+
+def check_image_tokens(sample: EncodedSample, image_context_id: int, tokens_per_tile: int) -> None:
+    """Raise `SampleProblemError` with the counts unless a sample has the image tokens of its own tiles.
+
+    Sample by sample: when one has a token too many and the next one too few, a pack's totals agree and every image
+    after the first would be shown shifted. Done where the pack is built, on arrays of the CPU beside the running step,
+    so that it costs the step nothing.
+    """
+    found, expected = int((sample.input_ids == image_context_id).sum()), len(sample.tiles) * tokens_per_tile
+    if found != expected:
+        raise SampleProblemError(
+            "image_token_mismatch",
+            f"sample {sample.sample_id} of {sample.source!r} has {found} image tokens in its text and {expected} image "
+            f"features ({len(sample.tiles)} tiles, {tokens_per_tile} each); its row or the tiling changed after "
+            "packing: run the packing step again",
         )

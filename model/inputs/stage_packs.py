@@ -41,7 +41,7 @@ def pack_stage(
         raise AerieError(f"unknown stage {stage!r}; choose from {list(STAGES)}")
     formatting = read_manifest(formatting_uri)
     lineage = {"formatting": formatting.sha256(), "tokenizer": read_manifest(tokenizer_uri).sha256()}
-    mark = _packing_fingerprint(recipe, stage, lineage)
+    mark = packing_fingerprint(recipe, stage, lineage)
     if (done := committed(out_uri, mark)) is not None:
         return done
     tally = Tally(f"packing/{stage}")
@@ -75,7 +75,7 @@ def pack_stage(
     )
 
 
-def _packing_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) -> str:
+def packing_fingerprint(recipe: Recipe, stage: str, lineage: dict[str, str]) -> str:
     """Only what changes the packs: a new learning rate keeps them."""
     names = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
     return fingerprint(

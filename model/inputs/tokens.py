@@ -109,6 +109,10 @@ class ChatTokenizer:
         payload = read_attachment(tokenizer_uri, read_manifest(tokenizer_uri), "tokenizer")
         return cls(parse_tokenizer(payload, f"the tokenizer in {tokenizer_uri}"))
 
+    def __reduce__(self) -> tuple[type["ChatTokenizer"], tuple[Tokenizer]]:
+        """To another process goes the tokenizer, without the texts that it encoded here."""
+        return ChatTokenizer, (self._full,)
+
     def to_json(self) -> str:
         """The tokenizer with all its tokens as the text of a tokenizer.json."""
         return str(self._full.to_str(pretty=True))

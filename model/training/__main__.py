@@ -32,7 +32,7 @@ def main() -> int:
 def _train(job: TrainingJob, stop: StopRequest) -> int:
     import torch
 
-    from model.training.loop import train  # after the signals are set: the libraries take seconds
+    from model.training.stage import train  # after the signals are set: the libraries take seconds
 
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)

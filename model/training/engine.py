@@ -1,5 +1,6 @@
 """DeepSpeed behind a small typed face: the only file that imports it."""
 
+import math
 import os
 from typing import Any
 
@@ -8,9 +9,10 @@ from torch import distributed, nn
 
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
-from model.training.activations import checkpoint_activations
-from model.training.compiling import compile_layers
+from model.training.engine_state import EngineState
 from model.training.freezing import parameter_groups
+from model.training.gradient_checks import fuse_gradient_checks
+from model.training.layers import prepare_layers
 from model.vlm import PackTensors, VisionLanguageModel
 
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
@@ -85,12 +87,9 @@ class TrainingEngine:
         import deepspeed
 
         self.device, self.settings = device, settings
+        self.sample_losses = torch.zeros(0)
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
-        checkpoint_activations(model, settings.activation_checkpointing.model_dump())
-        if (
-            settings.compile and device.type == "cuda" and settings.zero_stage < 3
-        ):  # ZeRO-3's hooks would cut the graphs
-            compile_layers(model)
+        prepare_layers(model, settings, device)
         undecayed = token_tables(model.language) if settings.only_new_tokens else ()
         groups = parameter_groups(model, settings.weight_decay, undecayed, settings.learning_rate_factors)
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
@@ -99,21 +98,41 @@ class TrainingEngine:
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
         _import_muon_uncompiled()
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
+        if device.type == "cuda" and settings.zero_stage in (1, 2):
+            fuse_gradient_checks(self._engine.optimizer)
 
-    def gradients(self, pack: PackTensors, weights: torch.Tensor, denominator: float, *, last: bool) -> torch.Tensor:
-        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss."""
+    def gradients(
+        self, pack: PackTensors, weights: torch.Tensor, denominator: float | torch.Tensor, *, last: bool
+    ) -> torch.Tensor:
+        """Add one pack's gradients; `last` says that the step's gradients are complete. Returns the weighted loss.
+
+        Neither the loss nor a `denominator` on the device (float64, 0-d) is waited for. `sample_losses` are then the
+        pack's, by sample. A loss that isn't finite may have finite gradients; they become NaN here, which the reduction
+        carries to every rank, so that one look at the norm in `step` is enough.
+        """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss = self._engine(pack, weights)
-        self._engine.backward(loss * (self.world / denominator), scale_wrt_gas=False)
+        loss, self.sample_losses = self._engine(pack, weights)
+        scale = torch.where(loss.detach().isfinite(), self.world / denominator, math.nan)
+        self._engine.backward(loss * scale.to(loss.dtype), scale_wrt_gas=False)
         return loss.detach()
 
     def step(self, learning_rate: float) -> float:
-        """Clip, update the weights; returns the norm of the gradient before clipping."""
+        """Clip, update the weights; returns the norm of the gradient before clipping.
+
+        Where the norm isn't finite, the gradients are dropped on every rank and neither weights nor moments change.
+        """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate * group["rate_factor"]
-        norm = self._plain_norm() if self._engine.optimizer.__class__ is torch.optim.AdamW else None
-        self._engine.step()
-        return float(self._engine.get_global_grad_norm() if norm is None else norm)
+        plain = self._engine.optimizer.__class__ is torch.optim.AdamW
+        norm = float(self._plain_norm()) if plain else 0.0
+        if not math.isfinite(norm):
+            self._engine.zero_grad()
+            return norm
+        self._engine.step()  # outside of the plain case DeepSpeed looks at the norm itself
+        norm = norm if plain else float(self._engine.get_global_grad_norm())
+        if math.isfinite(norm) != self._engine.was_step_applied():
+            raise RuntimeError(f"DeepSpeed reports a gradient norm of {norm} and a step that doesn't fit it")
+        return norm
 
     def sum(self, values: list[float]) -> list[float]:
         """Sums over the ranks."""
@@ -127,13 +146,10 @@ class TrainingEngine:
         """Wait for every rank."""
         distributed.barrier()
 
-    def save(self, folder: str, tag: str) -> None:
-        """Write weights and optimizer state below folder/tag on a local disk; every rank writes its part."""
-        self._engine.save_checkpoint(folder, tag=tag, save_latest=False)
-
-    def load(self, folder: str, tag: str) -> None:
-        """Read what `save` wrote with as many processes."""
-        self._engine.load_checkpoint(folder, tag=tag)
+    @property
+    def state(self) -> EngineState:
+        """What a checkpoint holds of this rank."""
+        return EngineState(self._engine, self.rank, self.world)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The network's whole state on rank 0, gathered where ZeRO-3 has scattered it; empty on the other ranks."""

@@ -1,65 +1,99 @@
 """This rank's packs step by step, read ahead of the step that computes."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from model.inputs.batch import PackedBatch
 from model.inputs.loader import PackLoader
-from model.loss import token_weights
+from model.inputs.quarantine import QuarantineEvent, QuarantineLimit
+from model.pack_tensors import PackTensors
 from model.recipe import StageSettings
+from model.training.fed_pack import FedPack, PackRequest
+from model.training.feed_sources import PackSource, packs_ahead
 from model.training.schedule import rank_packs, step_packs, total_steps
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedPack:
-    """A pack with its tokens' weights [T] and its share of the loss denominator; zero when it only keeps step."""
+    """A pack with its tokens' weights [T] and its share of the loss denominator; zero when it only keeps step.
+
+    `tensors` are the pack on the CPU, with CUDA in pinned memory; the arrays of `batch` are views of them.
+    """
 
     batch: PackedBatch
     weights: torch.Tensor
     denominator: float
     counts: bool
+    tensors: PackTensors
 
 
 @dataclass(frozen=True, slots=True)
 class StepPacks:
-    """A rank's packs of one optimizer step, and the seconds for which the loop had to wait for them."""
+    """A rank's packs of one optimizer step, the seconds for which the loop had to wait for them, and their bad samples.
+
+    A sample is told by the one rank whose pack it was in. A pack without a good sample is still here, counts nothing.
+    """
 
     packs: list[WeightedPack]
     wait_seconds: float
+    quarantined: tuple[QuarantineEvent, ...] = ()
 
 
 class StepFeed:
-    """The packs of step `start` and those after it, in order. The next step's packs are read while one computes."""
+    """The packs of step `start` and those after it, in order whatever their readers' timing; that is all its state.
 
-    def __init__(self, loader: PackLoader, settings: StageSettings, *, rank: int, world: int, start: int = 0) -> None:
+    `workers` processes read ahead; 0: a thread of this process does, a step at a time. None: as many as this rank's
+    share of the cores can spare where a GPU computes, else none, since computing takes the cores.
+    """
+
+    def __init__(
+        self,
+        loader: PackLoader,
+        settings: StageSettings,
+        *,
+        rank: int,
+        world: int,
+        start: int = 0,
+        workers: int | None = None,
+    ) -> None:
         self._loader, self._settings, self._rank, self._world = loader, settings, rank, world
-        self._steps, self._next = total_steps(len(loader), settings), start
-        self._reader = ThreadPoolExecutor(1)
-        self._upcoming = self._reader.submit(self._read, start)
+        self._next, self._limit = start, QuarantineLimit()
+        self._source: PackSource = packs_ahead(
+            loader,
+            self._requests(start),
+            settings.loss_reduction,
+            per_step=len(rank_packs(step_packs(0, len(loader), settings), rank, world)),
+            workers=workers,
+        )
 
     def next(self) -> StepPacks:
-        """The next step's packs; `AerieError` when one can't be built."""
-        start = time.monotonic()
-        packs = self._upcoming.result()
+        """The next step's packs.
+
+        `AerieError`: a shard can't be read, too many samples are bad, or a worker process died.
+        """
+        start, packs = time.monotonic(), []
+        for _ in self._share(self._next):
+            packs.append(self._source.next())
         self._next += 1
-        if self._next < self._steps:
-            self._upcoming = self._reader.submit(self._read, self._next)
-        return StepPacks(packs, time.monotonic() - start)
+        events = tuple(event for pack in packs for event in pack.quarantined)
+        self._limit.take(sum(pack.samples for pack in packs), events)
+        return StepPacks([_weighted(pack) for pack in packs], time.monotonic() - start, events)
 
     def close(self) -> None:
         """End the reading."""
-        self._reader.shutdown(cancel_futures=True)
+        self._source.close()
 
-    def _read(self, step: int) -> list[WeightedPack]:
-        numbers = step_packs(step, len(self._loader), self._settings)
-        return [self._weighted(number, counts) for number, counts in rank_packs(numbers, self._rank, self._world)]
+    def _share(self, step: int) -> list[tuple[int, bool]]:
+        return rank_packs(step_packs(step, len(self._loader), self._settings), self._rank, self._world)
 
-    def _weighted(self, number: int, counts: bool) -> WeightedPack:
-        batch = self._loader.pack(number)
-        weights, denominator = token_weights(batch.labels, batch.cu_seqlens, self._settings.loss_reduction)
-        if not counts:
-            weights, denominator = weights * 0, 0.0
-        return WeightedPack(batch, torch.from_numpy(weights), denominator, counts)
+    def _requests(self, start: int) -> Iterator[PackRequest]:
+        for step in range(start, total_steps(len(self._loader), self._settings)):
+            for number, counts in self._share(step):
+                yield PackRequest(self._loader.place(number), counts)
+
+
+def _weighted(pack: FedPack) -> WeightedPack:
+    return WeightedPack(pack.batch(), pack.weights, pack.denominator, pack.counts, pack.tensors)

@@ -1,42 +1,43 @@
-"""The training loop: packs in, optimizer steps, checkpoints, and the finished stage's files out."""
+"""The training loop: packs in, optimizer steps, checkpoints, and a record of each step out."""
 
 import math
 import time
 
-from torch import distributed
-
-from data.errors import AerieError
-from model.checkpoint import load_weights
 from model.inputs.loader import PackLoader
-from model.pretrained import load_pretrained
-from model.recipe import Recipe, StageSettings, load_recipe
+from model.recipe import Recipe, StageSettings
 from model.training.checkpointing import Checkpoints
-from model.training.engine import TrainingEngine, join_processes
-from model.training.feed import StepFeed, WeightedPack
-from model.training.freezing import freeze
+from model.training.collectives import sum_of_ranks
+from model.training.engine import TrainingEngine
+from model.training.feed import StepFeed, StepPacks
 from model.training.job import TrainingJob
-from model.training.metrics import MetricsLog, StepMetrics, TrainingProgress, WandbRun, read_steps
-from model.training.result import write_result
-from model.training.schedule import learning_rate, step_packs, total_steps
+from model.training.metrics import MetricsLog, SkippedStep, StepMetrics, read_steps
+from model.training.quarantine_log import QuarantineLog
+from model.training.schedule import learning_rate, rank_packs, step_packs, total_steps
+from model.training.skipping import SkipLimit, find_culprits
+from model.training.step_numbers import StepCounter, StepNumbers, merge
 from model.training.stopping import StopRequest
-from model.vlm import PackTensors, VisionLanguageModel, build_model
+from model.training.telemetry import Telemetry, device_peak, flops_of
+from model.training.watchdog import Watchdog
 
 
 class Trainer:
-    """One stage on this rank."""
+    """One stage on this rank: feed, engine and checkpoints, step after step."""
 
     def __init__(self, job: TrainingJob, recipe: Recipe, loader: PackLoader, engine: TrainingEngine) -> None:
-        self.job, self.loader, self.engine = job, loader, engine
+        self.job, self.recipe, self.loader, self.engine = job, recipe, loader, engine
         self.settings: StageSettings = recipe.stages[job.stage]
         self.steps = total_steps(len(loader), self.settings)
         self.checkpoints = Checkpoints(
             job.checkpoints_uri, job.fingerprint, keep=self.settings.keep_checkpoints, label=job.stage
         )
-        self.done = 0
-        self.log = MetricsLog(job.out_uri) if engine.rank == 0 else None
+        self.done, self.log = 0, MetricsLog(job.out_uri) if engine.rank == 0 else None
+        self._skips = SkipLimit(self.settings.max_skipped_steps, job.checkpoints_uri)
+        self._flops, self._peak = flops_of(recipe, job.stage, loader.tokenizer.vocab_size), device_peak(engine.device)
+        self._blocked_seconds = 0.0  # by the checkpoint after the latest step
 
     def resume(self) -> None:
         """Go on from the newest complete checkpoint, if there is one."""
+        self.checkpoints.prepare(self.engine)
         marker = self.checkpoints.latest(quiet=self.engine.rank > 0)
         if marker is None:
             return
@@ -46,109 +47,115 @@ class Trainer:
             self.log = MetricsLog(self.job.out_uri, read_steps(self.checkpoints.metrics(marker)))
             print(f"{self.job.stage}  resumed after step {marker.step}/{self.steps}", flush=True)
 
-    def run(self, wandb: WandbRun | None, stop: StopRequest) -> bool:
-        """Train to the end; False when a signal asked to stop and the state was saved."""
-        progress = TrainingProgress(self.job.stage, self.steps, self.done)
-        feed = StepFeed(self.loader, self.settings, rank=self.engine.rank, world=self.engine.world, start=self.done)
-        try:
-            while self.done < self.steps:
-                metrics, stopping = self._step(feed.next().packs, stop.requested)
-                self.done += 1
-                if self.log is not None:
-                    self.log.append(metrics)
-                    progress.update(metrics)
-                if wandb is not None:
-                    wandb.log(metrics)
-                if self.done < self.steps and (stopping or self.done % self.settings.checkpoint_every == 0):
-                    self._save()
-                if self.done < self.steps and stopping:
-                    return False
-        finally:
-            feed.close()
-        if self.log is not None and self.log.steps:
-            progress.close(self.log.steps[-1])
-        return True
+    def run(self, stop: StopRequest) -> bool:
+        """Train to the end; False when a signal asked to stop and the state was saved.
 
-    def _step(self, packs: list[WeightedPack], stop_here: bool) -> tuple[StepMetrics, bool]:
-        """One optimizer step; also whether any rank was asked to stop, so that all stop together."""
-        start, engine = time.monotonic(), self.engine
-        counted = [pack for pack in packs if pack.counts]
-        denominator, tokens, samples, stopping = engine.sum(
-            [
-                sum(pack.denominator for pack in packs),
-                sum(len(pack.batch.input_ids) for pack in counted),
-                sum(len(pack.batch.sample_ids) for pack in counted),
-                float(stop_here),
-            ]
+        AerieError: a pack can't be built, or too many steps in a row were skipped.
+        """
+        rank, world, finished, telemetry = self.engine.rank, self.engine.world, False, None
+        if self.log is not None:
+            telemetry = Telemetry(self.job, self.recipe, self.log, steps=self.steps, done=self.done)
+        first = self._packs().start
+        self._quarantine = QuarantineLog(
+            self.job.out_uri, self.job.fingerprint, rank=rank, world=world, next_pack=first
         )
-        # A step whose packs hold no answer at all has gradient zero, not 0 / 0.
-        scale, loss = denominator or 1.0, 0.0
-        for number, pack in enumerate(packs):
-            tensors = PackTensors.of(pack.batch, engine.device)
-            last = number == len(packs) - 1
-            loss += float(engine.gradients(tensors, pack.weights.to(engine.device), scale, last=last))
-        loss = engine.sum([loss])[0] / scale
-        numbers = step_packs(self.done, len(self.loader), self.settings)
+        watchdog = Watchdog(self.job.stage, self.job.out_uri, rank)
+        feed = StepFeed(self.loader, self.settings, rank=rank, world=world, start=self.done)
+        try:
+            finished = self._train(feed, telemetry, watchdog, stop)
+        finally:
+            self.checkpoints.close()
+            feed.close()
+            watchdog.close()
+            if telemetry is not None:
+                telemetry.close(finished=finished)
+        return finished
+
+    def _train(self, feed: StepFeed, telemetry: Telemetry | None, watchdog: Watchdog, stop: StopRequest) -> bool:
+        while self.done < self.steps:
+            numbers = self._packs()
+            with watchdog.step(f"step {self.done + 1} (packs {numbers[0]} to {numbers[-1]})"):
+                metrics, stopping = self._step(feed, stop)
+            self.done += 1
+            if telemetry is not None:
+                telemetry.take(metrics)
+            if said := self._skips.take(self.done, metrics.skipped):
+                print(f"{self.job.stage}  {said}", flush=True) if telemetry is not None else None
+            if self.done < self.steps and (stopping or self.done % self.settings.checkpoint_every == 0):
+                self._save()
+            self.checkpoints.poll()
+            if self.done < self.steps and stopping:
+                break
+        self.checkpoints.wait(self.engine)
+        return self.done == self.steps
+
+    def _step(self, feed: StepFeed, stop: StopRequest) -> tuple[StepMetrics, bool]:
+        """One optimizer step; also whether any rank was asked to stop, so that all stop together.
+
+        The host waits for the device once, for the gradient's norm: all else is on its way by then.
+        """
+        start = time.monotonic()
+        fed = feed.next()
+        self._quarantine.append(fed.quarantined)
+        counter = self._gradients(fed)
+        gathered = counter.gather(
+            wait_seconds=fed.wait_seconds, quarantined=len(fed.quarantined), stopping=stop.requested
+        )
         rate = learning_rate(self.done, self.steps, self.settings)
-        self._check_finite("loss", loss, numbers)
-        norm = engine.step(rate)
-        self._check_finite("gradient's norm", norm, numbers)
+        norm = self.engine.step(rate)
+        skipped = None if math.isfinite(norm) else self._culprits(fed, counter, norm)
+        numbers = merge(gathered.read())
+        return self._record(numbers, rate, norm, skipped, time.monotonic() - start), numbers.stopping
+
+    def _gradients(self, fed: StepPacks) -> StepCounter:
+        """The gradients of the global batch: this rank's packs, one after the other, over all ranks' denominator."""
+        device, counter = self.engine.device, StepCounter(self.engine.device, self._flops)
+        denominator = sum_of_ranks(sum(pack.denominator for pack in fed.packs), device)
+        denominator = denominator.where(denominator > 0, 1.0)  # packs without an answer have gradient zero, not 0 / 0
+        for number, pack in enumerate(fed.packs):
+            tensors, weights = pack.tensors.to(device, non_blocking=True), pack.weights.to(device, non_blocking=True)
+            loss = self.engine.gradients(tensors, weights, denominator, last=number == len(fed.packs) - 1)
+            counter.add(pack, loss, self.engine.sample_losses)
+        return counter
+
+    def _culprits(self, fed: StepPacks, counter: StepCounter, norm: float) -> SkippedStep:
+        share = rank_packs(self._packs(), self.engine.rank, self.engine.world)
+        packs = {number: p.batch.sample_ids for (number, _), p in zip(share, fed.packs, strict=True) if p.counts}
+        return find_culprits(norm, packs, counter.losses)
+
+    def _record(
+        self, numbers: StepNumbers, rate: float, norm: float, skipped: SkippedStep | None, seconds: float
+    ) -> StepMetrics:
+        packs, before = self._packs(), self.log.steps[-1].skipped_steps if self.log and self.log.steps else 0
+        blocked, self._blocked_seconds = self._blocked_seconds, 0.0
+        capacity = max(numbers.packs, 1) * self.settings.capacity
         return StepMetrics(
             step=self.done + 1,
-            loss=loss,
+            loss=numbers.loss if math.isfinite(numbers.loss) else None,
+            category_losses={name: loss for name, loss in numbers.category_losses.items() if math.isfinite(loss)},
             learning_rate=rate,
-            tokens=int(tokens),
-            samples=int(samples),
-            grad_norm=norm,
-            seconds=time.monotonic() - start,
-            packs=(numbers[0], numbers[-1]),
-        ), stopping > 0
+            tokens=numbers.tokens,
+            samples=numbers.samples,
+            tiles=numbers.tiles,
+            quarantined=numbers.quarantined,
+            padding_share=1 - numbers.tokens / capacity,
+            flops=numbers.flops,
+            grad_norm=norm if skipped is None else None,
+            packs=(packs[0], packs[-1]),
+            skipped=skipped,
+            skipped_steps=before + (skipped is not None),
+            seconds=seconds,
+            wait_share=min(numbers.wait_seconds / seconds, 1.0),
+            mfu=numbers.flops / (seconds * self.engine.world * self._peak) if self._peak else None,
+            memory_bytes=numbers.memory_bytes,
+            checkpoint_seconds=blocked,
+        )
 
-    def _check_finite(self, what: str, value: float, numbers: range) -> None:
-        """Stop before a broken number reaches a checkpoint."""
-        if not math.isfinite(value):
-            raise AerieError(
-                f"step {self.done + 1} (packs {numbers[0]} to {numbers[-1]}): the {what} is {value}. Lower the stage's "
-                f"learning_rate or grad_clip; checkpoints in {self.job.checkpoints_uri} are untouched"
-            )
+    def _packs(self) -> range:
+        """The numbers of the coming step's packs."""
+        return step_packs(self.done, len(self.loader), self.settings)
 
     def _save(self) -> None:
-        numbers = step_packs(self.done, len(self.loader), self.settings)
-        metrics = self.log.payload() if self.log is not None else b""
-        self.checkpoints.save(self.engine, step=self.done, next_pack=numbers.start, metrics=metrics)
-
-
-def initial_network(job: TrainingJob, recipe: Recipe, loader: PackLoader) -> VisionLanguageModel:
-    """The parent stage's network, or a fresh one with the published parts that the recipe names."""
-    tokenizer = loader.tokenizer
-    rows = recipe.model.language.rows(tokenizer.vocab_size)
-    model = build_model(recipe.model, rows, tokenizer.image_context_id, recipe.seed)
-    if job.parent_uri:
-        load_weights(model, job.parent_uri)
-        return model
-    for line in load_pretrained(model, recipe.model.pretrained, tokenizer, job.recipe_uri):
-        if distributed.get_rank() == 0:
-            print(f"{job.stage}  {line}", flush=True)
-    return model
-
-
-def train(job: TrainingJob, stop: StopRequest) -> bool:
-    """Train a stage in the processes that torchrun started and write its files; False when asked to stop midway."""
-    recipe = load_recipe(job.recipe_uri, job.recipe_sha256)
-    settings = recipe.stages[job.stage]
-    loader = PackLoader.open(recipe, job.stage, job.packing_uri, job.formatting_uri, job.tokenizer_uri)
-    device = join_processes()
-    model = initial_network(job, recipe, loader)
-    freeze(model, settings.trainable, loader.tokenizer.new_token_ids if settings.only_new_tokens else ())
-    engine = TrainingEngine(model, settings, device)
-    trainer = Trainer(job, recipe, loader, engine)
-    trainer.resume()
-    wandb = None
-    if engine.rank == 0:
-        wandb = WandbRun(job.stage, recipe.name, job.out_uri, settings.model_dump(mode="json"))
-    finished = trainer.run(wandb, stop)
-    if wandb is not None:
-        wandb.close()
-    if finished:
-        write_result(job, model, engine, trainer.log)
-    return finished
+        start, metrics = time.monotonic(), self.log.payload() if self.log is not None else b""
+        self.checkpoints.save(self.engine, step=self.done, next_pack=self._packs().start, metrics=metrics)
+        self._blocked_seconds = time.monotonic() - start

@@ -1,47 +1,91 @@
-"""What training says while it runs: one JSON line a step, a progress line every two seconds, W&B."""
+"""What is recorded of each step, and the files that keep it: one JSON line a step."""
 
 import dataclasses
 import json
-import os
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data.files import is_s3, join
 
 METRICS_NAME, STEPS_NAME = "metrics.jsonl", "steps.jsonl"
-SECONDS_BETWEEN_LINES = 2.0
+# What another run of the same stage measures differently, and what follows from it.
+OF_THIS_RUN = {"seconds", "wait_share", "mfu", "memory_bytes", "checkpoint_seconds"}
+RATES = ("tokens", "samples", "tiles")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedStep:
+    """Why a step changed nothing: its `what` ("loss", "gradient norm") was `value` ("nan", "inf"; JSON knows neither).
+
+    `packs` are those whose loss it was; all of the step when only the gradient's norm wasn't finite.
+    """
+
+    what: str
+    value: str
+    packs: tuple[int, ...]
+    sample_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMetrics:
     """One optimizer step over all ranks.
 
-    `step` counts from 1. `loss` is the global batch's, before the update; `grad_norm` before clipping. `packs` are the
-    numbers of the first and the last pack, `samples` the sample uses in them, `seconds` wall clock.
+    `step` counts from 1. `loss` is the global batch's, before the update; `category_losses` those of the categories in
+    it; `grad_norm` before clipping; both None where they aren't finite, and then `skipped` says why the step changed
+    nothing. `packs` are the numbers of the first and the last pack, `samples` the sample uses in them, `quarantined`
+    those left out as bad, `padding_share` how much of the packs' capacity is empty, `flops` the model's without
+    recomputation, `skipped_steps` the skipped ones so far.
+
+    `seconds` is wall clock with the wait for data, `wait_share` that wait's part of it on the slowest rank, `mfu` FLOPs
+    per second over the GPUs' bf16 peak (None where unknown), `memory_bytes` the peak of a rank so far,
+    `checkpoint_seconds` how long the checkpoint before this step kept training waiting.
     """
 
     step: int
-    loss: float
+    loss: float | None
     learning_rate: float
     tokens: int
     samples: int
-    grad_norm: float
+    grad_norm: float | None
     seconds: float
     packs: tuple[int, int]
+    tiles: int = 0
+    quarantined: int = 0
+    padding_share: float = 0.0
+    flops: float = 0.0
+    category_losses: dict[str, float] = field(default_factory=dict)
+    skipped: SkippedStep | None = None
+    skipped_steps: int = 0
+    wait_share: float = 0.0
+    mfu: float | None = None
+    memory_bytes: int = 0
+    checkpoint_seconds: float = 0.0
+
+    def rates(self) -> dict[str, float]:
+        """Tokens, samples and tiles per second."""
+        return {f"{name}_per_second": getattr(self, name) / max(self.seconds, 1e-9) for name in RATES}
 
     def to_json(self, *, times: bool = True) -> str:
         """One line; without times, steps that learn the same are the same line."""
         document = dataclasses.asdict(self)
-        return json.dumps(document if times else {k: v for k, v in document.items() if k != "seconds"})
+        if times:
+            return json.dumps(document | self.rates(), allow_nan=False)
+        return json.dumps({k: v for k, v in document.items() if k not in OF_THIS_RUN}, allow_nan=False)
 
 
 def read_steps(payload: bytes) -> list[StepMetrics]:
     """The steps of a metrics file."""
-    documents = [json.loads(line) for line in payload.decode().splitlines()]
-    return [StepMetrics(**{**document, "packs": tuple(document["packs"])}) for document in documents]
+    return [_step(json.loads(line)) for line in payload.decode().splitlines()]
+
+
+def _step(document: dict[str, Any]) -> StepMetrics:
+    values = {name: value for name, value in document.items() if not name.endswith("_per_second")}
+    if skipped := values.get("skipped"):
+        lists = {name: tuple(skipped[name]) for name in ("packs", "sample_ids")}
+        values["skipped"] = SkippedStep(**{**skipped, **lists})
+    return StepMetrics(**{**values, "packs": tuple(values["packs"])})
 
 
 class MetricsLog:
@@ -64,71 +108,3 @@ class MetricsLog:
     def payload(self, *, times: bool = True) -> bytes:
         """All steps as JSON lines."""
         return "".join(step.to_json(times=times) + "\n" for step in self.steps).encode()
-
-
-class TrainingProgress:
-    """Prints `stage_1  step 40/250  loss 0.8123  lr 9.8e-04  12,345 tokens/s  ETA 41 s`, at most every two seconds."""
-
-    def __init__(self, label: str, steps: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.label, self.steps, self._clock = label, steps, clock
-        self._first_step, self._start = done, clock()
-        self._last, self._tokens, self._all_tokens = self._start, 0, 0
-
-    def update(self, step: StepMetrics) -> None:
-        """Count a step; print when the last line is old enough."""
-        self._tokens += step.tokens
-        self._all_tokens += step.tokens
-        now = self._clock()
-        if now - self._last >= SECONDS_BETWEEN_LINES and step.step < self.steps:
-            eta = (now - self._start) / (step.step - self._first_step) * (self.steps - step.step)
-            self._print(step, self._tokens / (now - self._last), f"ETA {eta:.0f} s")
-            self._last, self._tokens = now, 0
-
-    def close(self, step: StepMetrics) -> None:
-        """Print the last line with the average rate."""
-        seconds = max(self._clock() - self._start, 1e-9)
-        self._print(step, self._all_tokens / seconds, f"{seconds:.1f} s")
-
-    def _print(self, step: StepMetrics, rate: float, end: str) -> None:
-        print(
-            f"{self.label}  step {step.step}/{self.steps}  loss {step.loss:.4f}  lr {step.learning_rate:.1e}  "
-            f"{rate:,.0f} tokens/s  {end}",
-            flush=True,
-        )
-
-
-class WandbRun:
-    """Sends the steps to Weights & Biases; without further ado offline, into OUT/wandb (it starts in half a second).
-
-    WANDB_MODE=online (with a key) sends them over the network, WANDB_MODE=disabled leaves it out.
-    """
-
-    def __init__(self, stage: str, recipe: str, out_uri: str, settings: dict[str, Any]) -> None:
-        self._run: Any = None
-        mode = os.environ.get("WANDB_MODE", "offline")
-        if mode == "disabled" or (mode == "offline" and is_s3(out_uri)):  # offline files would die with the machine
-            return
-        try:
-            import wandb
-        except ImportError:
-            print(f"{stage}  wandb is not installed: metrics go to {METRICS_NAME} only", flush=True)
-            return
-        self._run = wandb.init(
-            project="aerie",
-            name=f"{recipe}-{stage}",
-            dir=None if is_s3(out_uri) else out_uri,
-            mode=mode,  # type: ignore[arg-type]
-            config=settings,
-            settings=wandb.Settings(silent=True, console="off"),
-        )
-
-    def log(self, step: StepMetrics) -> None:
-        """Send one step."""
-        if self._run is not None:
-            values = {name: value for name, value in dataclasses.asdict(step).items() if name not in ("step", "packs")}
-            self._run.log(values, step=step.step)
-
-    def close(self) -> None:
-        """Finish the run."""
-        if self._run is not None:
-            self._run.finish()

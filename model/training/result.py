@@ -10,6 +10,7 @@ from model.tensor_files import WEIGHTS_FILE
 from model.training.engine import TrainingEngine
 from model.training.job import FINISHED_NAME, TrainingJob
 from model.training.metrics import METRICS_NAME, STEPS_NAME, MetricsLog
+from model.training.quarantine_log import QUARANTINE_NAME, merged_events
 from model.vlm import VisionLanguageModel
 
 # Names of a checkpoint's files in the manifest; shards keep theirs.
@@ -36,5 +37,7 @@ def write_result(job: TrainingJob, model: VisionLanguageModel, engine: TrainingE
         ATTACHMENTS.get(name, name): {"path": name, "sha256": sha256} for name, sha256 in sorted(hashes.items())
     }
     attachments["metrics"] = attach(job.out_uri, STEPS_NAME, log.payload(times=False))
+    if payload := merged_events(job.out_uri, job.fingerprint):
+        attachments["quarantine"] = attach(job.out_uri, QUARANTINE_NAME, payload)
     document = {"fingerprint": job.fingerprint, "attachments": attachments}
     write_bytes(join(job.out_uri, FINISHED_NAME), json.dumps(document, indent=1).encode())

@@ -2,21 +2,24 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data.errors import AerieError
 from data.files import exists, join, read_bytes
 from data.ledger import StepCount, Tally
 from data.storage import Manifest, commit, committed, fingerprint, read_manifest, read_tables
+from model.inputs.quarantine import QuarantineEvent
 from model.recipe import STAGES, Recipe, load_recipe
 from model.training.job import FINISHED_NAME, TrainingJob
 from model.training.launch import launch
+from model.training.quarantine_log import parse_events
 
 Launcher = Callable[[TrainingJob, Recipe], None]
 VERSION = 2
 # Settings that change how a stage is run, not what comes out.
-WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "nodes"}
+WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "max_skipped_steps", "nodes"}
 # The packs carry these already.
 IN_THE_PACKS = {"capacity", "max_tiles_per_pack", "too_long", "packing", "epochs", "turns_per_sample"}
 
@@ -39,8 +42,9 @@ def train_stage(
     The folder is a checkpoint (`model.checkpoint.load_checkpoint`). Attachments: `weights` (safetensors; above 5 GB the
     shards and their index by file name), `config` (what rebuilds the network), `tokenizer`, `recipe`, `metrics` (JSON
     lines, one a step).
+    `quarantine` (JSON lines of `QuarantineEvent`) when samples turned out bad while training.
     They hold no times, so that equal runs commit equal manifests; times stand in metrics.jsonl, which is not committed.
-    The manifest's rows are sample uses over all epochs; the ledger counts samples.
+    The manifest's rows are sample uses over all epochs that were trained on; the ledger counts samples.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
     if stage not in STAGES:
@@ -62,18 +66,20 @@ def train_stage(
         (launcher or launch_here)(job, recipe)
     if (finished := _finished(job)) is None:
         raise AerieError(f"{stage}: the training processes ended without a result in {out_uri}; run it again")
-    packing = read_manifest(packing_uri)
+    packing, attachments = read_manifest(packing_uri), finished["attachments"]
+    entry = attachments.get("quarantine")
+    events = parse_events(read_bytes(join(out_uri, entry["path"]))) if entry else []
     return commit(
         out_uri,
         Manifest(
             step=stage,
             fingerprint=job.fingerprint,
             recipe_sha256=recipe.sha256,
-            rows=packing.rows,
+            rows=packing.rows - len(events),
             shards=(),
-            counts=_counts(stage, packing_uri, packing),
+            counts=_counts(stage, packing_uri, packing, events),
             lineage=lineage,
-            attachments=finished["attachments"],
+            attachments=attachments,
         ),
     )
 
@@ -121,17 +127,29 @@ def _finished(job: TrainingJob) -> dict[str, Any] | None:
     return document if document.get("fingerprint") == job.fingerprint else None
 
 
-def _counts(stage: str, packing_uri: str, packing: Manifest) -> tuple[StepCount, ...]:
-    """Every sample in the packs was trained on; a source without one keeps its line."""
+def _counts(
+    stage: str, packing_uri: str, packing: Manifest, events: Sequence[QuarantineEvent]
+) -> tuple[StepCount, ...]:
+    """Samples trained on at least once, and those that were bad whenever their turn came, by reason.
+
+    A source without a sample in the packs keeps its line.
+    """
     tally = Tally(stage)
     for count in packing.counts:
         tally.take(count.source, 0)
-    samples = {
+    bad: dict[tuple[str, str], list[QuarantineEvent]] = {}
+    for event in events:
+        bad.setdefault((event.source, event.sample_id), []).append(event)
+    uses = Counter(
         (row["source"], row["sample_id"])
         for table in read_tables(packing_uri, packing, ["source", "sample_id"])
         for row in table.to_pylist()
-    }
-    for source, _ in samples:
+    )
+    for sample, times in uses.items():
+        source, _ = sample
         tally.take(source)
-        tally.keep(source)
+        if len(bad.get(sample, ())) < times:
+            tally.keep(source)
+        else:
+            tally.drop(source, bad[sample][0].reason)
     return tally.counts()

@@ -42,8 +42,8 @@ class Case:
     trainable: tuple[str, ...] = ALL
     stage: dict[str, Any] = field(default_factory=dict)
     packs: int = 1  # a rank and step
-    warmup: int = 3
-    steps: int = 6
+    warmup: int = 2
+    steps: int = 5
 
     def settings(self, world: int) -> StageSettings:
         """The stage that trains it on `world` ranks."""

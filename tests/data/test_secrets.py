@@ -16,7 +16,8 @@ from data.folders import files_below
 from data.steps import filter_samples, source_samples
 from model.training.__main__ import main
 from model.training.job import TrainingJob
-from model.training.metrics import StepMetrics, WandbRun
+from model.training.metrics import StepMetrics
+from model.training.wandb_run import WandbRun
 
 RECIPE = str(Path(__file__).resolve().parents[2] / "pipelines/recipes/mini.yaml")
 PLANTED = {

@@ -39,7 +39,7 @@ def backward(model, pack):
         return hook
 
     handles = [layer.register_forward_pre_hook(count(number)) for number, layer in enumerate(layers(model))]
-    loss = model(*pack)
+    loss, _ = model(*pack)
     loss.backward()
     for handle in handles:
         handle.remove()

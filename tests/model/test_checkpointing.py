@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from safetensors.torch import load_file
 
 from data.errors import AerieError
 from model.checkpoint import load_model, save_checkpoint
-from model.training.checkpointing import Checkpoints
+from model.training.checkpoint_folder import CheckpointFolder, Marker
 from model.training.job import TrainingJob
-from model.training.loop import train
 from model.training.metrics import read_steps
+from model.training.rank_files import RankRecord, await_records, record_name
+from model.training.stage import train
 from model.training.stopping import StopRequest
 
 STAGE = "stage_1_5"
@@ -91,40 +93,68 @@ def test_the_last_complete_ones_are_kept(whole):
     kept = sorted(path.parent.name for path in whole.glob("checkpoints/*/complete.json"))
     last = len(steps(whole)) - 1  # the end of a stage needs no checkpoint: its weights are the result
     newest = last // 3 * 3
-    assert kept == [f"step-{newest - 3:06d}", f"step-{newest:06d}"]
+    assert kept == [f"step-{newest - 3:06d}-mine", f"step-{newest:06d}-mine"]
     assert sorted(path.name for path in whole.glob("checkpoints/step-*")) == kept
     marker = json.loads((whole / "checkpoints" / kept[-1] / "complete.json").read_text())
-    assert marker == {"step": newest, "next_pack": 2 * newest, "world_size": 1, "fingerprint": "mine"}
+    assert (marker["step"], marker["next_pack"], marker["world_size"]) == (newest, 2 * newest, 1)
+    weights = load_file(whole / "model.safetensors")  # everything trains: all of it is held
+    assert marker["parameters"] == {name: value.numel() for name, value in weights.items()}
 
 
-def test_incomplete_and_foreign_checkpoints_are_named_and_left_alone(whole, tmp_path, capsys):
-    for step, fingerprint in ((3, "mine"), (6, "other"), (9, None)):
-        folder = tmp_path / f"step-{step:06d}"
-        folder.mkdir()
-        if fingerprint:
-            marker = {"step": step, "next_pack": 2 * step, "world_size": 1, "fingerprint": fingerprint}
-            (folder / "complete.json").write_text(json.dumps(marker))
-    found = Checkpoints(str(tmp_path), "mine", keep=2, label=STAGE).latest()
-    assert found is not None
-    assert found.step == 3
+def marker(step: int, fingerprint: str = "mine", **changes) -> Marker:
+    fields = {"step": step, "next_pack": 2 * step, "world_size": 1, "attempt": "a1", "parameters": {}}
+    return Marker(**{**fields, "fingerprint": fingerprint, **changes})
+
+
+def test_incomplete_and_foreign_checkpoints_are_named_and_left_alone(tmp_path, capsys):
+    folder = CheckpointFolder(str(tmp_path), "mine", keep=1, label=STAGE)
+    for made in (marker(3), marker(6, "other"), marker(2, "other"), marker(7)):
+        folder.complete(made, b"")
+    (tmp_path / marker(9).name).mkdir()
+    torn = tmp_path / marker(8).name
+    torn.mkdir()
+    (torn / "complete.json").write_text('{"step": 8, "next')
+    assert folder.latest() == marker(7)
     said = capsys.readouterr().out
-    assert f"{STAGE}  checkpoint step-000009 is incomplete: not used" in said
-    assert f"{STAGE}  checkpoint step-000006 belongs to other settings or inputs: not used" in said
-    assert len(list(tmp_path.iterdir())) == 3
+    assert f"{STAGE}  checkpoint step-000009-mine is incomplete: not used" in said
+    assert f"{STAGE}  checkpoint step-000008-mine is incomplete: not used" in said
+    assert f"{STAGE}  checkpoint step-000006-other belongs to other settings or inputs: not used" in said
+    folder.complete(marker(10), b"")
+    left = ["step-000002-other", "step-000006-other", "step-000008-mine", "step-000009-mine", "step-000010-mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
-def test_a_truncated_marker_is_no_marker(tmp_path):
-    (tmp_path / "step-000003").mkdir()
-    (tmp_path / "step-000003/complete.json").write_text('{"step": 3, "next')
-    assert Checkpoints(str(tmp_path), "mine", keep=2, label=STAGE).latest() is None
-
-
-def test_another_number_of_processes_is_refused_with_a_way_out(training_folder, alone, tmp_path):
-    assert not train(job(training_folder, tmp_path), StopAfter(1))
-    path = tmp_path / "checkpoints/step-000001/complete.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "world_size": 4}))
-    with pytest.raises(AerieError, match=r"written by 4 processes.*to 4, or remove"):
+def test_a_save_that_fails_stops_training_and_says_why(training_folder, alone, tmp_path):
+    (tmp_path / "checkpoints").write_text("a file, where the folder of the checkpoints should be")
+    with pytest.raises(AerieError, match=r"checkpoints/step-000003-mine could not be written: .*older ones"):
         train(job(training_folder, tmp_path), StopRequest())
+
+
+def test_damage_to_a_checkpoint_is_named(training_folder, alone, tmp_path):
+    assert not train(job(training_folder, tmp_path), StopAfter(1))
+    folder = tmp_path / "checkpoints/step-000001-mine"
+    record = (folder / "rank-00000.json").read_bytes()
+    (folder / "rank-00000.json").write_bytes(record[:-9])
+    with pytest.raises(AerieError, match=r"rank-00000.json is missing or of another attempt"):
+        train(job(training_folder, tmp_path), StopRequest())
+    (folder / "rank-00000.json").write_bytes(record)
+    document = json.loads((folder / "complete.json").read_bytes())
+    document["parameters"]["connector.1.weight"] += 1
+    (folder / "complete.json").write_text(json.dumps(document))
+    with pytest.raises(AerieError, match=r"elements of connector.1.weight, this stage trains .*: another version"):
+        train(job(training_folder, tmp_path), StopRequest())
+
+
+def test_rank_0_waits_for_the_others_records_of_the_same_attempt(tmp_path):
+    record = RankRecord(attempt="old", nbytes=5, counters={}, random={}, pieces=())
+    (tmp_path / record_name(1)).write_bytes(record.to_json())
+    with pytest.raises(AerieError, match=r"process 1 has not written .* a folder that all nodes see"):
+        await_records(str(tmp_path), [1], "new", patience=0.1)
+    fresh = dataclasses.replace(record, attempt="new")
+    late = threading.Timer(0.2, lambda: (tmp_path / record_name(1)).write_bytes(fresh.to_json()))
+    late.start()
+    assert await_records(str(tmp_path), [1], "new", patience=60) == 5
+    late.join()
 
 
 def test_a_loss_that_is_not_finite_stops_training(training_folder, alone, whole, tmp_path):

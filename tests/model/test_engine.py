@@ -40,7 +40,7 @@ def plain_run(model, settings, batches):
     losses = []
     for packs in batches:
         total = sum(denominator for *_, denominator in packs)
-        loss = sum(model(pack, torch.from_numpy(weights)) for pack, weights, _ in packs) / total
+        loss = sum(model(pack, torch.from_numpy(weights))[0] for pack, weights, _ in packs) / total
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
         optimizer.step()

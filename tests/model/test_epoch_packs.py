@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data.errors import AerieError
-from data.storage import Manifest, attach
 from model.inputs import epoch_packs
-from model.inputs.epoch_packs import PlanHash, pack_tables, plan_epoch, verify_plan
+from model.inputs.epoch_packs import PlanHash, pack_tables, plan_epoch
 from model.inputs.packing_plan import PackPlan
 from model.inputs.uses import PACK_SCHEMA, SampleUse, use_table
 from model.recipe import StageSettings
@@ -72,19 +70,3 @@ def test_the_hash_changes_with_each_part_of_the_plan(name):
     values[3] = {"sample_id": "other", "turns": [9]}.get(name, 99)
     place = table.schema.get_field_index(name)
     assert digest(table.set_column(place, name, pa.array(values, table.schema.field(name).type))) != digest(table)
-
-
-def test_a_plan_that_is_not_the_reported_one_is_refused(tmp_path):
-    table, folder = rows(), str(tmp_path)
-
-    def manifest(text: str) -> Manifest:
-        report = attach(folder, "report.json", text.encode())
-        return Manifest(
-            step="packing/stage_1", fingerprint="", recipe_sha256="", rows=40, shards=(), attachments={"report": report}
-        )
-
-    verify_plan(table, folder, manifest(f'{{"plan_sha256": "{digest(table)}"}}'))
-    with pytest.raises(AerieError, match=r"plan hash .*, their report says abc; run step 'packing/stage_1' again"):
-        verify_plan(table, folder, manifest('{"plan_sha256": "abc"}'))
-    with pytest.raises(AerieError, match="their report says none"):
-        verify_plan(table, folder, manifest("{}"))

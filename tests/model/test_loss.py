@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from model.inputs.batch import IGNORE_INDEX
-from model.loss import token_weights, weighted_loss
+from model.loss import answer_positions, sample_denominators, token_losses, token_weights
 
 LABELS = np.array([-100, -100, 5, 6, 7, 8, -100, 9, -100, -100])
 BORDERS = np.array([0, 6, 8, 10], dtype=np.int32)  # 4 answers, 1 answer, none
@@ -45,7 +45,8 @@ def test_weighted_loss_against_float64():
     labels, weights = torch.tensor([1, 2, 3, -100, 4, 5]), torch.tensor([0.0, 0.5, 0.0, 0.0, 1.0, 2.0])
     logs = torch.log_softmax((hidden.double() @ head.weight.double().T + head.bias.double()), dim=-1)
     expected = -(0.5 * logs[0, 2] + logs[3, 4] + 2 * logs[4, 5])
-    assert weighted_loss(hidden, head, labels, weights).item() == pytest.approx(expected.item(), abs=1e-5)
+    losses = token_losses(hidden, head, labels, weights, torch.tensor([1, 4, 5]))
+    assert losses.sum().item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,16 @@ def test_each_rule_on_numbers_worked_out_by_hand(reduction, expected):
     logits = torch.zeros(10, 2, dtype=torch.float64)  # of two tokens, the label 0 with probability exp(-loss)
     for place, loss in losses.items():
         logits[place - 1] = torch.tensor([np.exp(-loss), 1 - np.exp(-loss)]).log()
-    weights, denominator = token_weights(labels, np.array([0, 6, 8, 10]), reduction)
-    total = weighted_loss(logits, nn.Identity(), torch.from_numpy(labels), torch.from_numpy(weights))
+    borders = np.array([0, 6, 8, 10])
+    weights, denominator = token_weights(labels, borders, reduction)
+    answers = torch.from_numpy(answer_positions(labels, borders))
+    assert answers.tolist() == [1, 2, 4, 5, 7]
+    total = token_losses(logits, nn.Identity(), torch.from_numpy(labels), torch.from_numpy(weights), answers).sum()
     assert total.item() / denominator == pytest.approx(expected, rel=1e-6)
+    assert sample_denominators(weights, borders).sum() == pytest.approx(denominator)
+
+
+def test_a_samples_share_of_the_denominator_is_the_sum_of_its_weights():
+    for reduction, expected in (("sqrt", [2, 1, 0]), ("token", [4, 1, 0]), ("sample", [1, 1, 0])):
+        weights, _ = token_weights(LABELS.copy(), BORDERS, reduction)
+        assert sample_denominators(weights, BORDERS) == pytest.approx(expected)

@@ -3,24 +3,34 @@
 Run as a script this file is one rank of two: real processes that meet over gloo and train through DeepSpeed.
 """
 
+import math
 import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.merge import merge
 from model.loss import token_weights
+from model.pack_tensors import PackTensors
 from model.recipe import StageSettings
+from model.training.collectives import sum_of_ranks
 from model.training.engine import TrainingEngine, join_processes
+from model.training.feed import WeightedPack
 from model.training.freezing import freeze
-from model.vlm import PackTensors, build_model
+from model.training.skipping import find_culprits
+from model.training.step_numbers import StepCounter, StepNumbers
+from model.training.step_numbers import merge as merge_numbers
+from model.vlm import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_ID, SIDE, REDUCTIONS = 90, 32, ("sqrt", "token", "sample")
@@ -48,40 +58,117 @@ def sample(number: int) -> EncodedSample:
     ids = np.concatenate([words[:2], np.full(tiles * SETTINGS.tokens_per_tile, IMAGE_ID), words[2:]]).astype(np.int64)
     labels = np.where(np.arange(len(ids)) >= len(ids) - answers, ids, IGNORE_INDEX)
     pixels = rng.integers(0, 256, (tiles, SIDE, SIDE, 3), dtype=np.uint8)
-    return EncodedSample(sample_id=f"s{number}", source="made", category="", input_ids=ids, labels=labels, tiles=pixels)
+    names = {"sample_id": f"s{number}", "source": "made", "category": category(number)}
+    return EncodedSample(**names, input_ids=ids, labels=labels, tiles=pixels)
 
 
-def step(ranks: list[list[list[int]]], reduction: str, device: torch.device, zero: int = 0):
-    """(loss, norm, gradients by name) of one step on this rank's packs; ZeRO's own gradients lie scattered."""
+def category(number: int) -> str:
+    """One of the paper's, or one that only a user's own data has, which counts as `other`."""
+    return "chart_table" if number % 3 else "a user's"
+
+
+def engine_and_packs(
+    ranks: list[list[list[int]]], reduction: str, device: torch.device, zero: int
+) -> tuple[TrainingEngine, list[WeightedPack]]:
+    """A fresh network's engine and this rank's packs."""
     packs_per_step = sum(len(packs) for packs in ranks)
     settings = StageSettings(
         learning_rate=1e-3, packs_per_step=packs_per_step, precision="fp32", zero_stage=zero, loss_reduction=reduction
     )
     model = build_model(SETTINGS, 96, IMAGE_ID, seed=3)
     freeze(model, settings.trainable)
-    engine = TrainingEngine(model, settings, device)
-    packs = []
+    engine, packs = TrainingEngine(model, settings, device), []
     for members in ranks[engine.rank]:
         batch = merge([sample(number) for number in members])
         weights, share = token_weights(batch.labels, batch.cu_seqlens, reduction)
-        packs.append((PackTensors.of(batch), torch.from_numpy(weights), share))
-    [total] = engine.sum([sum(share for *_, share in packs)])
+        packs.append(WeightedPack(batch, torch.from_numpy(weights), share, True, PackTensors.of(batch)))
+    return engine, packs
+
+
+def step(ranks: list[list[list[int]]], reduction: str, device: torch.device, zero: int = 0):
+    """(loss, norm, gradients by name) of one step on this rank's packs; ZeRO's own gradients lie scattered."""
+    engine, packs = engine_and_packs(ranks, reduction, device, zero)
+    [total] = engine.sum([sum(pack.denominator for pack in packs)])
     loss = 0.0
-    for number, (pack, weights, _) in enumerate(packs):
-        loss += float(engine.gradients(pack, weights, total, last=number == len(packs) - 1))
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()} if zero == 0 else {}
+    for number, pack in enumerate(packs):
+        loss += float(engine.gradients(pack.tensors, pack.weights, total, last=number == len(packs) - 1))
+    named = engine._engine.module.named_parameters()
+    gradients = {name: p.grad.clone() for name, p in named} if zero == 0 else {}
     return engine.sum([loss])[0] / total, engine.step(0.0), gradients
 
 
 CASES = [(spread, reduction, 0) for spread in ("TWO_RANKS", "TWO_RANKS_MIXED") for reduction in REDUCTIONS]
 CASES += [("TWO_RANKS", "sqrt", zero) for zero in (1, 2, 3)]
+MIXED_ZERO = (1, 3)
+
+
+class Recorder(TorchDispatchMode):
+    """Notes every collective that this process issues, at c10d's own operators, below all of DeepSpeed's wrappers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.namespace == "c10d":
+            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+            self.calls.append((str(function), [(tuple(leaf.shape), str(leaf.dtype)) for leaf in tensors]))
+        return function(*args, **(kwargs or {}))
+
+
+def collectives(ranks: list[list[list[int]]], device: torch.device, zero: int) -> list[tuple]:
+    """What this rank issues in two whole steps of the loop's own: gradients, exchange of numbers, update."""
+    engine, packs = engine_and_packs(ranks, "sqrt", device, zero)
+    with Recorder() as recorder:
+        for _ in range(2):
+            counter = StepCounter(device, lambda _: 1.0)
+            total = sum_of_ranks(sum(pack.denominator for pack in packs), device)
+            for number, pack in enumerate(packs):
+                loss = engine.gradients(pack.tensors, pack.weights, total, last=number == len(packs) - 1)
+                counter.add(pack, loss, engine.sample_losses)
+            gathered = counter.gather(wait_seconds=0.0, quarantined=0, stopping=False)
+            engine.step(1e-3)
+            merge_numbers(gathered.read())
+    return recorder.calls
+
+
+def spoilt(device: torch.device, zero: int, spoil: bool) -> tuple[list[float], dict[str, torch.Tensor], object]:
+    """Norms and weights after three steps and what was said of the second one, where rank 1 alone has a NaN."""
+    engine, packs = engine_and_packs(TWO_RANKS, "sqrt", device, zero)
+    norms, culprits = [], None
+    for number in range(3):
+        if number == 1 and not spoil:
+            continue
+        factor = math.nan if number == 1 and engine.rank == 1 else 1.0
+        losses = [
+            engine.gradients(pack.tensors, pack.weights * (factor if last else 1.0), 9.0, last=last)
+            for pack, last in zip(packs, (False, True), strict=True)
+        ]
+        norms.append(engine.step(1e-3))
+        if number == 1:
+            mine = {2 * place + engine.rank: pack.batch.sample_ids for place, pack in enumerate(packs)}
+            culprits = find_culprits(norms[-1], mine, losses)
+    return norms, engine.weights(), culprits
+
+
+def numbers_of(ranks: list[list[list[int]]], device: torch.device) -> StepNumbers:
+    """A step's numbers over both ranks; rank 1 waited longer, and was asked to stop."""
+    engine, packs = engine_and_packs(ranks, "sqrt", device, 1)
+    counter = StepCounter(device, lambda pack: float(len(pack.batch.tiles)))
+    for number, pack in enumerate(packs):
+        counter.add(pack, engine.gradients(pack.tensors, pack.weights, 1.0, last=number == 1), engine.sample_losses)
+    late = engine.rank == 1
+    return merge_numbers(counter.gather(wait_seconds=1.0 + late, quarantined=2, stopping=late).read())
 
 
 def rank_main(out: str) -> None:
     device = join_processes()
     results = {case: step(globals()[case[0]], case[1], device, case[2]) for case in CASES}
-    if os.environ["RANK"] == "0":
-        torch.save(results, out)
+    for zero in MIXED_ZERO:
+        results["collectives", zero] = collectives(TWO_RANKS, device, zero)
+        results["spoilt", zero] = [spoilt(device, zero, spoil) for spoil in (True, False)]
+    results["numbers"] = numbers_of(TWO_RANKS, device)
+    torch.save(results, f"{out}.{os.environ['RANK']}")
     torch.distributed.barrier()
     os._exit(0)  # DeepSpeed's exit handlers would wait for each other
 
@@ -106,7 +193,7 @@ def on_two_ranks(tmp_path_factory):
     ]
     errors = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
-    return torch.load(out)
+    return [torch.load(f"{out}.{rank}", weights_only=False) for rank in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +220,43 @@ def test_micro_batches_do_not_change_loss_and_gradients(alone, reference, spread
 
 @pytest.mark.parametrize(("spread", "reduction", "zero"), CASES)
 def test_two_ranks_have_the_loss_and_gradients_of_one(on_two_ranks, reference, spread, reduction, zero):
-    same(on_two_ranks[spread, reduction, zero], reference[reduction])
+    same(on_two_ranks[0][spread, reduction, zero], reference[reduction])
+
+
+@pytest.mark.parametrize("zero", MIXED_ZERO)
+def test_ranks_with_images_and_with_text_alone_issue_the_same_collectives(on_two_ranks, zero):
+    """Rank 0 has images in every pack, rank 1 none; both towers are there. One call more on a rank, and both hang."""
+    first, second = (results["collectives", zero] for results in on_two_ranks)
+    assert first == second
+    assert len(first) > (100 if zero == 3 else 8), "ZeRO-3 gathers every layer's weights"
+    assert len({name for name, _ in first}) >= 2
+
+
+@pytest.mark.parametrize("zero", MIXED_ZERO)
+def test_a_nan_on_one_rank_leaves_no_trace_on_both(on_two_ranks, zero):
+    for results in on_two_ranks:
+        (norms, weights, culprits), (expected_norms, expected, _) = results["spoilt", zero]
+        assert not math.isfinite(norms.pop(1))
+        assert norms == expected_norms
+        assert all(torch.equal(value, expected[name]) for name, value in weights.items())
+        assert (culprits.what, culprits.value) == ("loss", "nan")
+        assert (culprits.packs, culprits.sample_ids) == ((3,), ("s6", "s7")), "the pack that rank 1 had, on both ranks"
+    assert on_two_ranks[0]["spoilt", zero][0][1]
+
+
+def test_a_steps_numbers_are_of_all_ranks(on_two_ranks, reference):
+    numbers = on_two_ranks[0]["numbers"]
+    assert numbers == replace(on_two_ranks[1]["numbers"], memory_bytes=numbers.memory_bytes)
+    assert numbers.loss == pytest.approx(reference["sqrt"][0], rel=1e-5)
+    assert (numbers.samples, numbers.tiles, numbers.packs, numbers.flops) == (8, 4, 4, 4.0)
+    assert numbers.tokens == sum(text + tiles * SETTINGS.tokens_per_tile for text, _, tiles in BATCH)
+    assert (numbers.wait_seconds, numbers.stopping, numbers.quarantined) == (2.0, True, 4)
+    shares = {"chart_table": 0.0, "other": 0.0}
+    for number, (_, answers, _) in enumerate(BATCH):
+        shares["chart_table" if number % 3 else "other"] += answers**0.5
+    whole = sum(shares[name] * loss for name, loss in numbers.category_losses.items()) / sum(shares.values())
+    assert numbers.category_losses.keys() == shares.keys()
+    assert whole == pytest.approx(numbers.loss, rel=1e-5)
 
 
 def test_the_rules_differ_on_this_batch(reference):

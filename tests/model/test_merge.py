@@ -7,7 +7,8 @@ import pytest
 
 from data.errors import AerieError
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
-from model.inputs.merge import check_image_tokens, merge
+from model.inputs.encode import SampleProblemError
+from model.inputs.merge import check_image_tokens, merge, placeholder_pack
 
 
 def encoded(name: str, length: int, tiles: int) -> EncodedSample:
@@ -53,28 +54,30 @@ def pictured(name: str, tokens: int, tiles: int) -> EncodedSample:
     return replace(sample, input_ids=np.array([1, *[IMAGE] * tokens, 2, 3], dtype=np.int64))
 
 
-def test_matching_image_tokens_pass():
-    check_image_tokens(merge([pictured("a", 8, 2), pictured("b", 0, 0), pictured("c", 4, 1)]), IMAGE, PER_TILE)
+@pytest.mark.parametrize(("tokens", "tiles"), [(8, 2), (0, 0), (4, 1)])
+def test_matching_image_tokens_pass(tokens, tiles):
+    check_image_tokens(pictured("a", tokens, tiles), IMAGE, PER_TILE)
 
 
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("tokens", "tiles", "message"),
     [
-        ([(4, 1), (8, 1)], "sample b of 's' has 8 image tokens in its text and 4 image features .1 tiles, 4 each"),
-        ([(5, 1), (8, 2)], "sample a of 's' has 5 image tokens in its text and 4 image features"),
-        ([(0, 0), (4, 0)], "sample b of 's' has 4 image tokens in its text and 0 image features"),
-        ([(0, 1), (0, 0)], "sample a of 's' has 0 image tokens in its text and 4 image features"),
-        ([(8, 1), (4, 2)], "sample a of 's' has 8 image tokens in its text and 4 image features"),
+        (8, 1, "sample a of 's' has 8 image tokens in its text and 4 image features .1 tiles, 4 each"),
+        (5, 1, "sample a of 's' has 5 image tokens in its text and 4 image features"),
+        (4, 0, "sample a of 's' has 4 image tokens in its text and 0 image features"),
+        (0, 1, "sample a of 's' has 0 image tokens in its text and 4 image features"),
     ],
-    ids=["missing tile", "extra token", "no tile", "no token", "swapped, equal totals"],
+    ids=["missing tile", "extra token", "no tile", "no token"],
 )
-def test_a_mismatch_names_the_sample_and_both_counts(counts, message):
-    batch = merge([pictured(name, *count) for name, count in zip("ab", counts, strict=True)])
-    with pytest.raises(AerieError, match=message):
-        check_image_tokens(batch, IMAGE, PER_TILE)
+def test_a_mismatch_names_the_sample_and_both_counts(tokens, tiles, message):
+    with pytest.raises(SampleProblemError, match=message) as problem:
+        check_image_tokens(pictured("a", tokens, tiles), IMAGE, PER_TILE)
+    assert problem.value.reason == "image_token_mismatch"
 
 
-def test_a_lost_tile_of_the_pack_is_noticed():
-    batch = merge([pictured("a", 8, 2)])
-    with pytest.raises(AerieError, match="the pack of samples a holds 1 tiles, not 2"):
-        check_image_tokens(replace(batch, tiles=batch.tiles[1:]), IMAGE, PER_TILE)
+def test_a_placeholder_holds_two_tokens_and_nothing_to_learn():
+    pack = placeholder_pack(8)
+    assert pack.tiles.shape == (0, 8, 8, 3)
+    assert pack.cu_seqlens.tolist() == [0, 2]
+    assert (pack.labels == IGNORE_INDEX).all()
+    assert pack.sample_ids == ("",)

@@ -28,7 +28,7 @@ from model.inputs.tokens import CHAT_TOKENS, ChatTokenizer, byte_level, with_spe
 from model.pretrained import load_pretrained, resized_positions
 from model.recipe import load_recipe
 from model.training.job import TrainingJob
-from model.training.loop import initial_network
+from model.training.stage import initial_network
 from model.vlm import build_model
 
 SIGLIP = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}

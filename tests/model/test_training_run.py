@@ -22,8 +22,11 @@ from model.recipe import load_recipe
 from model.training.__main__ import main
 from model.training.job import TrainingJob, parse
 from model.training.launch import Output
-from model.training.metrics import StepMetrics, TrainingProgress, read_steps
-from model.training.run import train_stage
+from model.training.metrics import StepMetrics, read_steps
+from model.training.progress import TrainingProgress
+from model.training.run import train_stage, training_job
+from model.training.stage import train
+from model.training.stopping import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "import sys; from model.training.run import train_stage; train_stage(*sys.argv[1:])"
@@ -131,15 +134,42 @@ def test_killed_twice_it_ends_as_if_nothing_had_happened(training_folder, whole,
     assert read_manifest(str(tmp_path)).sha256() == read_manifest(str(out)).sha256()
 
 
-def test_two_processes_give_the_losses_of_one(training_folder, whole, tmp_path):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text((training_folder / "recipe.yaml").read_text() + "processes: 2\n")
-    text = recipe.read_text().replace("packs_per_step: 1\n", "")
+class StopAfter(StopRequest):
+    """Asks to stop as SIGTERM would, once the loop has looked `looks` times."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def requested(self) -> bool:
+        self.looks -= 1
+        return self.looks <= 0
+
+
+def test_two_processes_killed_then_one_then_two_give_the_losses_of_one(training_folder, whole, alone, tmp_path):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    text = (training_folder / "recipe.yaml").read_text() + "processes: 2\n"
+    text = text.replace("packs_per_step: 1\n", "")
     for stage in ("stage_1", "stage_2"):
         text = re.sub(rf"(  {stage}:\n)", r"\1    packs_per_step: 2\n", text)
     recipe.write_text(text)
-    manifest = train_stage(*arguments(training_folder, tmp_path / "out", recipe=recipe))
-    ours, theirs = steps(tmp_path / "out"), steps(whole[0])
+    given = arguments(training_folder, out, recipe=recipe)
+
+    first = subprocess.Popen([sys.executable, "-c", SCRIPT, *given], cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_for(lambda: markers(out))
+    for process in workers(out):
+        os.kill(process, signal.SIGKILL)
+    first.wait()
+    assert {json.loads(path.read_text())["world_size"] for path in markers(out)} == {2}
+    assert not (out / "finished.json").exists()
+
+    names = ["recipe_uri", "recipe_sha256", "stage", "packing_uri", "formatting_uri", "tokenizer_uri", "parent_uri"]
+    places = dict(zip([*names, "out_uri"], given, strict=True))
+    assert not train(training_job(load_recipe(str(recipe)), **places)[0], StopAfter(2))
+    assert 1 in {json.loads(path.read_text())["world_size"] for path in markers(out)}
+
+    manifest = train_stage(*given)
+    ours, theirs = steps(out), steps(whole[0])
     assert [s.packs for s in ours] == [s.packs for s in theirs]
     assert [s.samples for s in ours] == [s.samples for s in theirs]
     assert [s.loss for s in ours] == pytest.approx([s.loss for s in theirs], rel=1e-5)

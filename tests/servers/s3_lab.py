@@ -25,7 +25,7 @@ from s3_proxy import Kill, control
 from s3_steps import Step, all_steps, visible
 
 import model.evaluation.predict
-import model.training.loop  # noqa: F401
+import model.training.stage  # noqa: F401
 from data import object_client
 from data.files import join
 

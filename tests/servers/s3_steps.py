@@ -45,7 +45,7 @@ def _train_here(job: TrainingJob, recipe: Recipe) -> None:
     """Train as torchrun's only worker would, in this process."""
     import torch
 
-    from model.training.loop import train
+    from model.training.stage import train
     from model.training.stopping import StopRequest
 
     if not torch.distributed.is_initialized():

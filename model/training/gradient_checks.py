@@ -1,0 +1,28 @@
+"""DeepSpeed's checks of the gradients in a few kernels instead of thousands."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
+from torch import distributed
+
+
+def fuse_gradient_checks(optimizer: Any) -> None:
+    """Compute a ZeRO-1 or ZeRO-2 optimizer's gradient norm by torch's fused kernels, and look for infinities in it.
+
+    DeepSpeed 0.19 asks every gradient whether it is finite and for its norm in float64, ten small kernels each: for
+    the 733 parameters of Eagle2-1B the GPU waits 70 ms of a step of 580. One gradient that isn't finite makes the norm
+    so, which DeepSpeed's `step` looks at as well. The norm is float32 here; it only scales the clipping.
+    """
+    if isinstance(optimizer, DeepSpeedZeroOptimizer):
+
+        def norm(gradients: Iterable[torch.Tensor], params: Sequence[torch.Tensor], norm_type: int = 2) -> torch.Tensor:
+            kept = [gradient for gradient in gradients if not getattr(gradient, "_zero_padding", False)]
+            norms = torch._foreach_norm(kept, 2, dtype=torch.float32) if kept else [torch.zeros(1, device="cuda")[0]]
+            total = torch.linalg.vector_norm(torch.stack(norms)).square()
+            distributed.all_reduce(total, group=optimizer.dp_process_group)
+            return total.sqrt()
+
+        optimizer.get_grad_norm_direct = norm
+        optimizer.check_overflow = lambda **_: None

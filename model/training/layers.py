@@ -1,0 +1,31 @@
+"""What happens to the network's layers before they train: FP8, kernels for GPUs, recomputation, compilation."""
+
+import torch
+
+from model.recipe import StageSettings
+from model.training.activations import checkpoint_activations
+from model.training.compiling import compile_layers
+from model.training.float8 import use_float8
+from model.vision.channels_last import fast_blocks, fast_patches
+from model.vlm import VisionLanguageModel
+
+
+def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: torch.device) -> None:
+    """Give the layers of a network whose parts are frozen already the ways that a stage wants; parameters stay.
+
+    On a GPU and below ZeRO-3, whose hooks would cut the graphs, layers are compiled; the compiler then also decides
+    what of a layer to keep, so that a share of recomputation is one of memory. Elsewhere it is a share of the layers.
+    """
+    shares = settings.activation_checkpointing.model_dump()
+    compiled = settings.compile and device.type == "cuda" and settings.zero_stage < 3
+    if settings.float8 != "off":
+        use_float8(model, settings.float8)
+    if device.type == "cuda":
+        fast_patches(model.vision)
+        if model.vision.convnext is not None:
+            fast_blocks(model.vision.convnext.trunk)
+    if compiled:
+        checkpoint_activations(model, {name: float(share == 1) for name, share in shares.items()})
+        compile_layers(model, shares)
+    else:
+        checkpoint_activations(model, shares)
