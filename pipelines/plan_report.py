@@ -102,6 +102,7 @@ def assumptions(report: PlanReport) -> list[str]:
     else:
         lines.append("Speed: measured on one or two GPUs; what more GPUs lose to each other is not counted.")
     lines += [
+        "Recomputed activations, where they differ: of SigLIP, ConvNeXt and the language model.",
         f"Memory: counted from DeepSpeed's code and the layers' geometry; {_reserved(report):.0f} GiB of the card are "
         "left to CUDA, NCCL and holes.",
         f"Storage: {Workload().image_bytes // 1000} kB an image, one image a sample.",

@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table
 
 from model.config import PARTS
-from model.recipe import RecomputeSettings
 from model.training.gpus import GIB
 from model.training.stage_cost import StagePlan
 from pipelines.paper import PAPER, PaperStage
@@ -69,14 +68,10 @@ def _trains(_: str, stage: StagePlan) -> str:
 
 
 def _recomputing(_: str, stage: StagePlan) -> str:
-    shares = stage.settings.activation_checkpointing
-    if len({shares.siglip, shares.convnext, shares.language}) == 1:
-        return {0.0: "none", 1.0: "all"}.get(shares.siglip, f"{shares.siglip:.0%}")
-    return _shares(shares)
-
-
-def _shares(shares: RecomputeSettings) -> str:
-    return " ".join(f"{name}:{share:.0%}" for name, share in shares.model_dump().items())
+    shares = stage.settings.activation_checkpointing.model_dump().values()
+    if len(set(shares)) > 1:
+        return "/".join(f"{100 * share:.0f}" for share in shares) + " %"
+    return {0.0: "none", 1.0: "all"}.get(max(shares), f"{max(shares):.0%}")
 
 
 def _speed(attribute: str, form: str) -> Cell:
@@ -136,7 +131,7 @@ SETUP: dict[str, Cell] = {
     "learning rate": lambda _, stage: f"{stage.settings.learning_rate:g}",
     "precision": lambda _, stage: stage.settings.precision,
     "ZeRO stage": lambda _, stage: str(stage.settings.zero_stage),
-    "layers that recompute": _recomputing,
+    "recomputed activations": _recomputing,
 }
 FLOPS: dict[str, Cell] = {
     "vision": _flops("vision"),

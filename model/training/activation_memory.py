@@ -5,14 +5,14 @@ inside the MLP); torch's partitioner keeps the factors of every product and reco
 
     SigLIP     8 D + 2 I        input, q, k, v, attention's output, its sum with the input, two norms; MLP before
                                 and after GELU
-    ConvNeXt   12 C             input, depthwise output, norm, output before LayerScale; MLP (4 C) before and after
-                                GELU
+    ConvNeXt   11 C             input, depthwise output, norm; MLP (4 C) before and after GELU
     Qwen2      6 D + 2 K + 3 I  input, two norms, q, attention's output, its sum with the input; k, v; gate,
                                 up, their product
 
 and attention its softmax's sum, float32 a head. Uncompiled, Qwen2's norms keep float32 copies and SiLU its output.
-A frozen layer that gradients pass through needs no factor of a weight's gradient. A layer that recomputes keeps its
-input. tests/model/test_activation_memory.py compares these counts with what autograd keeps.
+A frozen layer that gradients pass through needs no factor of a weight's gradient. What is recomputed
+isn't kept, but for the layer's input. tests/model/test_activation_memory.py compares these counts with what autograd
+keeps.
 """
 
 import math
@@ -40,21 +40,21 @@ class PackShape:
 class LayerMemory:
     """Bytes of one layer: kept for its backward pass, its input alone, temporary in forward and in backward pass.
 
-    A layer without graph keeps nothing. One that `recomputes` keeps its input and makes the rest again. `learns`: how
-    many parameters have their gradient after its backward pass.
+    A layer without graph keeps nothing. `remade` is the share of what it would keep besides its input that its backward
+    pass makes again. `learns`: how many parameters have their gradient after it.
     """
 
     kept: float
     entry: float = 0.0
     forward: float = 0.0
     backward: float = 0.0
-    recomputes: bool = False
+    remade: float = 0.0
     learns: float = 0.0
 
     @property
     def held(self) -> float:
         """Bytes between forward and backward pass."""
-        return self.entry if self.recomputes else self.kept
+        return self.kept - self.remade * (self.kept - self.entry)
 
     @property
     def peak_backward(self) -> float:
@@ -101,14 +101,15 @@ def network_layers(
 ) -> list[LayerMemory]:
     """The network's layers in the order of the forward pass, as one pack fills them.
 
-    `checkpointed` are the shares of `siglip`, `convnext` and `language` layers that recompute, the first ones of each.
+    `checkpointed` are the shares that `siglip`, `convnext` and `language` recompute: of each layer's memory where they
+    are `compiled`, else of the layers, the first ones of each.
     `element` is the bytes of a number: 2 in bf16, 4 in fp32.
     """
     vision, connector = "vision" in trainable, "connector" in trainable
     graph = vision or connector or "language" in trainable or train_new_tokens
-    layers = list(siglip_layers(settings, pack, vision, checkpointed["siglip"], element))
+    layers = list(siglip_layers(settings, pack, vision, checkpointed["siglip"], element, compiled))
     if settings.convnext is not None:
-        layers += convnext_layers(settings, pack, vision, checkpointed["convnext"], element)
+        layers += convnext_layers(settings, pack, vision, checkpointed["convnext"], element, compiled)
     layers.append(connector_layer(settings, pack, connector, vision, element))
     learns = "language" in trainable
     layers += language_layers(settings, pack, learns, graph, checkpointed["language"], element, compiled)
@@ -116,12 +117,13 @@ def network_layers(
     return layers
 
 
-def _recomputing(share: float, count: int) -> Iterator[bool]:
-    yield from (number < math.ceil(share * count) for number in range(count))
+def _remade(share: float, count: int, compiled: bool) -> Iterator[float]:
+    """What each of `count` layers makes again: compiled ones `share` of their memory each, else so many of them all."""
+    yield from (share if compiled else float(number < math.ceil(share * count)) for number in range(count))
 
 
 def siglip_layers(
-    settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int
+    settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int, compiled: bool
 ) -> Iterator[LayerMemory]:
     """SigLIP: the pixels, its layers, the input of its last norm."""
     siglip = settings.siglip
@@ -132,24 +134,24 @@ def siglip_layers(
         return
     yield LayerMemory(kept=pack.tiles * 3 * settings.tiling.tile_size**2 * element)  # pixels
     matrices = 4 * width**2 + 2 * width * inside
-    for recomputes in _recomputing(share, siglip.num_layers):
+    for remade in _remade(share, siglip.num_layers, compiled):
         yield LayerMemory(
             kept=patches * ((8 * width + 2 * inside) * element + LSE_BYTES * siglip.num_heads),
             entry=patches * width * element,
             backward=(patches * (2 * inside + 2 * width) + matrices) * element,
-            recomputes=recomputes,
+            remade=remade,
             learns=matrices,
         )
     yield LayerMemory(kept=patches * width * element)  # the last norm's input
 
 
 def convnext_layers(
-    settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int
+    settings: ModelSettings, pack: PackShape, trains: bool, share: float, element: int, compiled: bool
 ) -> Iterator[LayerMemory]:
     """ConvNeXt: stem or downsampling before the blocks of each stage."""
     convnext = settings.convnext
     assert convnext is not None
-    recomputing = _recomputing(share, sum(convnext.depths))
+    shares = _remade(share, sum(convnext.depths), compiled)
     side, before = convnext.image_size // STEM_STRIDE, 0
     for depth, width in zip(convnext.depths, convnext.dims, strict=True):
         # what the norms of the stem and the downsampling keep: pixels and the stem's output, or input and norm
@@ -163,10 +165,10 @@ def convnext_layers(
         matrices = DEPTHWISE_KERNEL**2 * width + 8 * width**2
         for _ in range(depth):
             yield LayerMemory(
-                kept=cells * 12 * width * element,
+                kept=cells * 11 * width * element,
                 entry=cells * width * element,
                 backward=(cells * 10 * width + matrices) * element,
-                recomputes=next(recomputing),
+                remade=next(shares),
                 learns=matrices,
             )
 
@@ -196,13 +198,13 @@ def language_layers(
     widths, insides = counts[trains, compiled]
     kept = (widths * width + 2 * keys + insides * inside) * element + LSE_BYTES * language.num_heads
     matrices = 2 * width**2 + 2 * width * keys + 3 * width * inside if trains else 0
-    for recomputes in _recomputing(share, language.num_layers):
+    for remade in _remade(share, language.num_layers, compiled):
         yield LayerMemory(
             kept=pack.tokens * kept * graph,
             entry=pack.tokens * width * element * graph,
             forward=pack.tokens * (2 * width + 3 * inside) * element,
             backward=(pack.tokens * (3 * inside + 2 * width) + matrices) * element * graph,
-            recomputes=recomputes,
+            remade=remade,
             learns=matrices,
         )
     # the last norm, never compiled: a float32 copy, the norm, its output

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.recipe import RecomputeSettings, StageSettings
 
-FULL = RecomputeSettings(siglip=1.0, convnext=1.0, language=1.0)
+HALF, FULL = (RecomputeSettings(siglip=share, convnext=share, language=share) for share in (0.5, 1.0))
 MOST = 3  # proposals that are shown
 
 
@@ -51,18 +51,23 @@ def tiles_that_fit(
 
 
 def _candidates(stage: StageSettings) -> list[dict[str, Any]]:
-    recompute: list[dict[str, Any]] = [] if stage.activation_checkpointing == FULL else [_recomputing()]
+    recompute: list[dict[str, Any]] = [
+        {"activation_checkpointing": shares}
+        for shares in (HALF, FULL)
+        if max(stage.activation_checkpointing.model_dump().values()) < shares.siglip
+    ]
     shard: list[dict[str, Any]] = [{"zero_stage": level} for level in (1, 2, 3) if level > stage.zero_stage]
-    single = [*recompute, *shard]
-    both = [{**_recomputing(), **level} for level in shard] if recompute else []
+    both = [{**recompute[-1], **level} for level in shard] if recompute else []
     shorter = [{"capacity": stage.capacity // 2, **rest} for rest in ({}, *recompute, *shard[-1:], *both[-1:])]
-    return [*single, *both, *shorter]
-
-
-def _recomputing() -> dict[str, Any]:
-    return {"activation_checkpointing": FULL}
+    return [*recompute, *shard, *both, *shorter]
 
 
 def _yaml(changes: dict[str, Any]) -> str:
-    shown = {key: "true" if value == FULL else value for key, value in changes.items()}
-    return ", ".join(f"{key}: {value}" for key, value in shown.items())
+    return ", ".join(f"{key}: {_value(value)}" for key, value in changes.items())
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, RecomputeSettings):
+        return str(value)
+    shares = ", ".join(f"{part}: {share:g}" for part, share in value.model_dump().items())
+    return "true" if value == FULL else f"{{{shares}}}"

@@ -10,6 +10,7 @@ from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 from model.config import ModelSettings
 from model.presets import preset
 from model.training import activation_memory as memory
+from model.vision.channels_last import fast_blocks
 
 TOKENS, WIDTH, INSIDE, HEADS, KEY_HEADS = 64, 48, 112, 4, 2
 NOTHING = {"siglip": 0.0, "convnext": 0.0, "language": 0.0}
@@ -111,15 +112,17 @@ def test_a_siglip_layer_keeps_what_is_counted():
     layer = SiglipEncoderLayer(config).bfloat16()
     data = torch.randn(3, 64, WIDTH, dtype=torch.bfloat16, requires_grad=True)
     found = kept_bytes(layer, lambda x: layer(x, None), data)
-    counted = list(memory.siglip_layers(settings(), SHAPE, True, 0.0, 2))[1]
+    counted = list(memory.siglip_layers(settings(), SHAPE, True, 0.0, 2, True))[1]
     assert found == pytest.approx(counted.kept, abs=4 * 4 * 3 * 64)
 
 
 def test_a_convnext_block_keeps_what_is_counted():
-    block = ConvNeXtBlock(16, 16).bfloat16()
+    block = ConvNeXtBlock(16, 16)
+    fast_blocks(block)  # as on a GPU
+    block = block.bfloat16()
     data = torch.randn(3, 16, 32, 32, dtype=torch.bfloat16).to(memory_format=torch.channels_last).requires_grad_()
     found = kept_bytes(block, block, data)
-    counted = list(memory.convnext_layers(settings(), SHAPE, True, 0.0, 2))[1]
+    counted = list(memory.convnext_layers(settings(), SHAPE, True, 0.0, 2, True))[1]
     assert found == pytest.approx(counted.kept, abs=2 * 4 * 3 * 32 * 32)
 
 
@@ -130,9 +133,11 @@ def peak(layers: list[memory.LayerMemory]) -> float:
 def test_the_peak_lies_where_most_is_alive():
     layer = memory.LayerMemory(kept=10, entry=1, backward=5)
     assert peak([layer] * 4) == 4 * 10 + 5
-    again = memory.LayerMemory(kept=10, entry=1, backward=5, recomputes=True)
+    again = memory.LayerMemory(kept=10, entry=1, backward=5, remade=1.0)
     assert peak([again] * 4) == 4 * 1 + 9 + 5
     assert peak([again, again, layer, layer]) == 2 * 1 + 2 * 10 + 5
+    half = memory.LayerMemory(kept=10, entry=2, backward=5, remade=0.5)
+    assert peak([half] * 4) == 4 * 6 + 4 + 5
     assert peak([memory.LayerMemory(kept=0, forward=100), layer]) == 100
 
 
