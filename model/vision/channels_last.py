@@ -4,7 +4,6 @@ import torch
 from timm.models.convnext import ConvNeXt, ConvNeXtBlock
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from model.vision.depthwise import depthwise_conv
 
@@ -13,29 +12,21 @@ class ChannelsLastBlock(ConvNeXtBlock):
     """timm's block with the same parameters and, up to rounding, the same result, without cuDNN's convolution.
 
     Input and output stay [P, C, H, W] in channels-last memory, as the stage around them passes them on, so that both
-    permutations are views. With `recompute` the block keeps its input alone and computes the rest again in the
-    backward pass; within torch.compile that leaves out the second matrix, whose result no gradient needs.
+    permutations are views. LayerScale is multiplied into the second matrix: its gradient then comes from that of the
+    matrix, so that nothing needs the matrix's result in the backward pass, neither to keep it nor to compute it again.
     """
 
-    recompute = False
+    gamma: nn.Parameter
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[P, C, H, W] to [P, C, H, W]."""
-        x = x.permute(0, 2, 3, 1)
-        if self.recompute and torch.is_grad_enabled():
-            y = checkpoint(self._channels_last, x, use_reentrant=False, preserve_rng_state=False)
-        else:
-            y = self._channels_last(x)
-        return y.permute(0, 3, 1, 2)
-
-    def _channels_last(self, x: torch.Tensor) -> torch.Tensor:
-        """[P, H, W, C] to [P, H, W, C]."""
-        mlp = self.mlp
+        x, mlp = x.permute(0, 2, 3, 1), self.mlp
         hidden = mlp.act(mlp.fc1(self.norm(depthwise_conv(x, self.conv_dw.weight, self.conv_dw.bias))))
-        if type(mlp.fc2) is not nn.Linear:  # an FP8 layer has its own way to multiply
-            return x + self.gamma * mlp.fc2(hidden)
-        # LayerScale goes into the matrix: its gradient then comes from the matrix's, not from a kept activation
-        return x + F.linear(hidden, self.gamma[:, None] * mlp.fc2.weight, self.gamma * mlp.fc2.bias)
+        if type(mlp.fc2) is nn.Linear:
+            change = F.linear(hidden, self.gamma[:, None] * mlp.fc2.weight, self.gamma * mlp.fc2.bias)
+        else:  # an FP8 layer multiplies its own way
+            change = self.gamma * mlp.fc2(hidden)
+        return (x + change).permute(0, 3, 1, 2)
 
 
 class PatchConv(nn.Conv2d):
@@ -65,16 +56,3 @@ def fast_patches(tower: nn.Module) -> None:
     for module in tower.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == module.stride != (1, 1):
             module.__class__ = PatchConv
-
-
-def compile_blocks(trunk: ConvNeXt) -> None:
-    """Compile stem, downsampling and every block; equal blocks share their code, for any number of tiles.
-
-    With all sizes dynamic there is one graph a width, not one a number of tiles: about 20 in all, so torch's limit of
-    8 graphs a function rises.
-    """
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
-    parts = [trunk.stem, *(stage.downsample for stage in trunk.stages)]
-    for part in parts + [block for stage in trunk.stages for block in stage.blocks]:
-        if not isinstance(part, nn.Identity):
-            part.compile(dynamic=True)

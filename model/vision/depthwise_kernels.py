@@ -6,6 +6,8 @@ size ** 2 multiplications. 49 multiplications an element are near the limit of t
 7 x 7 layer is bound by them (0.13 ms for 75M elements on an H100), not by memory.
 """
 # ruff: noqa: N803, RUF005 (Triton: upper case for what is fixed at compile time; it knows no starred tuples)
+# Kernels are not annotated: their compiler types the arguments.
+# mypy: disable-error-code="no-untyped-def,assignment,misc"
 
 from dataclasses import dataclass
 
@@ -30,9 +32,9 @@ def _shifted(
 @triton.jit
 def _correlate(
     x, taps, bias, y, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    biased: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """y[n, h, w, c] = bias[c] + sum of x[n, h + i - pad, w + j - pad, c] * taps[i, j, c]; `flip` turns the taps.
+    """y[n, h, w, c] = bias[c] + sum of x[n, h + i - pad, w + j - pad, c] * taps[i, j, c].
 
     sums[k] holds output row (row - pad + k) while input row `row` passes; each row finishes one output row.
     """
@@ -49,29 +51,25 @@ def _correlate(
     weights = ()
     for tap in tl.static_range(size * size):
         weights = weights + (tl.load(taps + tap * channels + channel, mask=inside, other=0).to(tl.float32),)
-    start = tl.zeros([TILE, BLOCK], tl.float32)
-    if biased:
-        start += tl.load(bias + channel, mask=inside, other=0).to(tl.float32)
+    start = tl.zeros([TILE, BLOCK], tl.float32) + tl.load(bias + channel, mask=inside, other=0).to(tl.float32)
     sums = ()
     for _ in tl.static_range(size):
         sums = sums + (start,)
 
     source, target = x + image + place, y + image - pad * width * channels + place
-    if AHEAD:
-        values = _shifted(source, inside, column, width, channels, size)
-    for row in range(rows):
-        if AHEAD:
-            following = _shifted(source + width * channels, inside & (row + 1 < rows), column, width, channels, size)
-        else:
-            values = _shifted(source, inside, column, width, channels, size)
+    coming = ()
+    for k in tl.static_range(AHEAD):
+        coming = coming + _shifted(source, inside & (k < rows), column, width, channels, size)
+        source += width * channels
+    for row in tl.range(rows, loop_unroll_factor=UNROLL):
+        coming = coming + _shifted(source, inside & (row + AHEAD < rows), column, width, channels, size)
         for shift in tl.static_range(size):
-            value = values[shift].to(tl.float32)
+            value = coming[shift].to(tl.float32)
             added = ()
             for k in tl.static_range(size):
                 added = added + (sums[k] + value * weights[(size - 1 - k) * size + shift],)
             sums = added
-        if AHEAD:
-            values = following
+        coming = coming[size:]
         if row >= pad:
             tl.store(target, sums[0].to(y.dtype.element_ty), mask=writable)
         sums = sums[1:] + (start,)
@@ -85,7 +83,7 @@ def _correlate(
 @triton.jit
 def _sum_taps(
     x, dy, parts, images, rows, width: tl.constexpr, channels: tl.constexpr, size: tl.constexpr,
-    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr,
+    TILE: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, AHEAD: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """parts[program, i * size + j, c] = sum of dy[n, h, w, c] * x[n, h + i - pad, w + j - pad, c] over its n, h, w.
 
@@ -114,29 +112,24 @@ def _sum_taps(
         for k in tl.static_range(pad):
             window = window + (tl.load(ahead, mask=written & (k < rows), other=0).to(tl.float32),)
             ahead += width * channels
-        if AHEAD:
-            values = _shifted(source, inside, column, width, channels, size)
-            coming = tl.load(ahead, mask=written & (pad < rows), other=0)
-        for row in range(rows):
-            if AHEAD:
-                window = window + (coming.to(tl.float32),)
-                coming = tl.load(ahead + width * channels, mask=written & (row + 1 + pad < rows), other=0)
-                following = _shifted(
-                    source + width * channels, inside & (row + 1 < rows), column, width, channels, size
-                )
-            else:
-                window = window + (tl.load(ahead, mask=written & (row + pad < rows), other=0).to(tl.float32),)
-                values = _shifted(source, inside, column, width, channels, size)
+        coming, slopes = (), ()
+        for k in tl.static_range(AHEAD):
+            coming = coming + _shifted(source, inside & (k < rows), column, width, channels, size)
+            slopes = slopes + (tl.load(ahead, mask=written & (pad + k < rows), other=0),)
+            source += width * channels
+            ahead += width * channels
+        for row in tl.range(rows, loop_unroll_factor=UNROLL):
+            coming = coming + _shifted(source, inside & (row + AHEAD < rows), column, width, channels, size)
+            slopes = slopes + (tl.load(ahead, mask=written & (row + pad + AHEAD < rows), other=0),)
+            window = window + (slopes[0].to(tl.float32),)
             floats = ()
             for shift in tl.static_range(size):
-                floats = floats + (values[shift].to(tl.float32),)
+                floats = floats + (coming[shift].to(tl.float32),)
             added = ()
             for tap in tl.static_range(size * size):
                 added = added + (sums[tap] + floats[tap % size] * window[size - 1 - tap // size],)
-            if AHEAD:
-                values = following
             sums = added + (sums[size * size] + window[pad],)
-            window = window[1:]
+            window, coming, slopes = window[1:], coming[size:], slopes[1:]
             source += width * channels
             ahead += width * channels
 
@@ -158,11 +151,12 @@ class Shape:
     vector: int = 2
     warps: int = 4
     registers: int | None = None
-    ahead: bool = False
+    ahead: int = 0
+    unroll: int = 1
 
 
-CORRELATE = Shape(columns=16, channels=64)
-SUM_TAPS = Shape(columns=8, channels=64, warps=8)
+CORRELATE = Shape(columns=8, channels=64, ahead=1)
+SUM_TAPS = Shape(columns=4, channels=64, ahead=1)
 PROGRAMS = 2048  # that share the weight gradient, about; fixed, so that its order of sums is the same on every chip
 
 
@@ -179,10 +173,11 @@ def correlate(
         return result
     taps = weight.flatten(1).t()  # neighbouring channels lie side by side, as the kernel reads them
     taps = (taps.flip(0) if flip else taps).contiguous()
+    bias = weight.new_zeros(channels) if bias is None else bias
     grid = (triton.cdiv(channels, shape.channels), triton.cdiv(width, shape.columns), images)
     _correlate[grid](
-        x.contiguous(), taps, taps if bias is None else bias, result, rows, width, channels, weight.shape[-1],
-        bias is not None, shape.columns, shape.channels, shape.vector, shape.ahead,
+        x.contiguous(), taps, bias, result, rows, width, channels, weight.shape[-1], shape.columns,
+        shape.channels, shape.vector, shape.ahead, shape.unroll,
         num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
     )  # fmt: skip
     return result
@@ -202,7 +197,7 @@ def weight_gradient(
     if x.numel():
         _sum_taps[(blocks, strips, groups)](
             x.contiguous(), dy.contiguous(), parts, images, rows, width, channels, size, shape.columns, shape.channels,
-            shape.vector, shape.ahead, num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
+            shape.vector, shape.ahead, shape.unroll, num_warps=shape.warps, num_stages=1, maxnreg=shape.registers,
         )  # fmt: skip
     sums = parts.sum(0)
     return sums[:-1].t().reshape(channels, 1, size, size), sums[-1]

@@ -1,89 +1,48 @@
 """The ConvNeXt tower on one GPU: is the depthwise convolution right, and how fast are it, a block and the tower?
 
     python tests/benchmarks/bench_convnext.py [--json] [--tiles 48] [--tower-tiles 16]
-        [--part checks shapes layers tower]
+        [--part checks shapes layers patches blocks profiles tower]
 
 Geometry is that of ConvNeXt-XXLarge at 512 x 512. Baselines in the same run: cuDNN (channels last and contiguous) and
 timm's own blocks, eager and compiled. A floor is the larger of the bytes that must move at 3.35 TB/s (H100; an H200
 has 4.8) and the multiplications at 128 a cycle and core. Needs torch, triton and timm only. A part that fails prints
 its error and the rest goes on; exit status 1: something failed.
 """
+# ruff: noqa: E402 (the path is set first)
 
 import argparse
-import itertools
 import json
-import statistics
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import timm
 import torch
-from timm.models.convnext import ConvNeXt
+from convnext_rows import failures, guarded, milliseconds, rows, show
+from convnext_tower import DIMS, SIDES, blocks, patches, profiles, tower
 from torch.nn import functional as F
 
-from model.vision.channels_last import fast_blocks
 from model.vision.depthwise import depthwise_conv
-from model.vision.depthwise_kernels import CORRELATE, SUM_TAPS, Shape, correlate, weight_gradient
+from model.vision.depthwise_kernels import Shape, correlate, weight_gradient
 
-DIMS, DEPTHS, SIDES = (384, 768, 1536, 3072), (3, 4, 30, 3), (128, 64, 32, 16)
 DEVICE, SIZE = "cuda", 7
 HBM, MULTIPLIERS = 3.35e12, 128
+PARTS = ("checks", "shapes", "layers", "patches", "blocks", "profiles", "tower")
 CORRELATE_SHAPES = [
-    CORRELATE, Shape(8, 64), Shape(8, 64, ahead=True), Shape(4, 64), Shape(4, 64, ahead=True), Shape(16, 64, warps=8),
-    Shape(8, 64, warps=8, registers=128), Shape(16, 32, vector=1), Shape(8, 32, vector=1),
+    Shape(8, 64, ahead=1), Shape(8, 64, ahead=1, unroll=2), Shape(8, 64, ahead=2), Shape(8, 64, ahead=2, unroll=2),
+    Shape(8, 64, ahead=3), Shape(8, 64, unroll=2), Shape(4, 64, ahead=2, registers=168), Shape(16, 64),
 ]  # fmt: skip
 SUM_SHAPES = [
-    SUM_TAPS, Shape(8, 64, warps=8, registers=128), Shape(4, 64), Shape(4, 64, ahead=True),
-    Shape(8, 32, vector=1, warps=8), Shape(8, 32, vector=1, warps=8, ahead=True), Shape(16, 32, vector=1, warps=16),
-    Shape(8, 32, vector=1, warps=4),
+    Shape(4, 64, ahead=1), Shape(4, 64, unroll=2), Shape(4, 64, ahead=1, unroll=2), Shape(4, 64, unroll=4),
+    Shape(4, 64, ahead=1, unroll=4), Shape(8, 64, warps=8, unroll=4), Shape(8, 64, warps=8, ahead=1, unroll=2),
+    Shape(4, 64, unroll=2, registers=168),
 ]  # fmt: skip
-
-Row = dict[str, Any]
-rows: list[Row] = []
-failures: list[str] = []
-
-
-def show(row: Row) -> None:
-    """Keep a row and print it at once, to stderr, so that a later crash loses nothing."""
-    rows.append(row)
-    print(" ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in
-                   row.items()), file=sys.stderr, flush=True)  # fmt: skip
-
-
-@contextmanager
-def guarded(name: str) -> Iterator[None]:
-    """Print an error and go on."""
-    try:
-        yield
-    except Exception as error:
-        failures.append(name)
-        lines = traceback.format_exc().splitlines()
-        print(f"FAILED {name}: {type(error).__name__}", *lines[-12:], sep="\n", file=sys.stderr, flush=True)
-        torch.cuda.empty_cache()
-
-
-def milliseconds(function: Callable[[], object], budget: float = 150.0) -> float:
-    """The median time of a call, after a first one; as many calls as fit `budget` ms, 3 to 20."""
-
-    def timed() -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        function()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end)
-
-    function()
-    first = timed()
-    return statistics.median([timed() for _ in range(max(3, min(20, int(budget / max(first, 1e-3)))))])
 
 
 def drawn(images: int, side: int, channels: int, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -117,6 +76,14 @@ def check(images: int, side: int, channels: int, dtype: torch.dtype) -> None:
           **dict(zip(("y", "dx", "dweight", "dbias"), errors, strict=True))})  # fmt: skip
     if not same or max(errors) > limit:
         failures.append(f"check {images}x{side}x{channels} {dtype}")
+
+
+def checks() -> None:
+    """Odd sizes, widths beside a block of channels, one tile, and the tower's geometry."""
+    for images, side, channels in ((2, 13, 72), (1, 5, 64), (3, 32, 1536), (2, 16, 3072), (1, 128, 384)):
+        for dtype in (torch.float32, torch.bfloat16):
+            with guarded(f"check {images} {side} {channels} {dtype}"):
+                check(images, side, channels, dtype)
 
 
 def floor_ms(elements: int, tensors: int) -> float:
@@ -176,7 +143,7 @@ def quickest(kernel: str, side: int, channels: int, tiles: int, candidates: list
         with guarded(f"{kernel} {side} {shape}"):
             ways = {"correlate": partial(correlate, x, weight, bias), "sum_taps": partial(weight_gradient, x, dy, SIZE)}
             cut = replace(shape, columns=min(shape.columns, side))
-            took = milliseconds(partial(ways[kernel], shape=cut), 20)
+            took = milliseconds(partial(ways[kernel], shape=cut), 30)
             show({"part": "shape", "kernel": kernel, "side": side, "ms": took, **asdict(cut)})
             times.append((took, number))
     return [candidates[number] for _, number in sorted(times)]
@@ -190,81 +157,25 @@ def shapes(tiles: int) -> None:
             quickest(kernel, side, channels, tiles, best)
 
 
-def tower_flops(tile_side: int = 512) -> float:
-    """Model FLOPs of a forward and backward pass of one tile: blocks, stem and downsampling."""
-    total = 2.0 * 3 * 16 * DIMS[0] * (tile_side // 4) ** 2
-    for depth, dim, side in zip(DEPTHS, DIMS, SIDES, strict=True):
-        total += 2.0 * depth * side**2 * (8 * dim**2 + SIZE**2 * dim)
-    for (before, after), side in zip(itertools.pairwise(DIMS), SIDES[1:], strict=True):
-        total += 2.0 * 4 * before * after * side**2
-    return 3 * total
-
-
-def made(way: str) -> ConvNeXt:
-    """The tower, in bfloat16 and channels last."""
-    torch.manual_seed(0)
-    with torch.device(DEVICE):
-        trunk = ConvNeXt(depths=DEPTHS, dims=DIMS, num_classes=0, global_pool="", ls_init_value=1.0)
-    trunk = trunk.to(torch.bfloat16, memory_format=torch.channels_last)
-    if way.startswith("ours"):
-        fast_blocks(trunk)
-    if way.endswith("compiled"):
-        torch._dynamo.reset()
-        torch._dynamo.config.recompile_limit = 32
-        for stage in trunk.stages:
-            for block in stage.blocks:
-                block.compile(dynamic=True)
-    return trunk
-
-
-def tower(tiles: int) -> None:
-    """Forward and backward of the third stage's block and of the whole tower."""
-    pixels = torch.randn(tiles, 3, 512, 512, device=DEVICE, dtype=torch.bfloat16)
-    pixels = pixels.contiguous(memory_format=torch.channels_last)
-    for way in ("timm_eager", "timm_compiled", "ours_eager", "ours_compiled"):
-        with guarded(f"tower {way}"):
-            trunk = made(way)
-            block, features = trunk.stages[2].blocks[0], torch.randn(tiles, 32, 32, 1536, device=DEVICE)
-            features = features.to(torch.bfloat16).permute(0, 3, 1, 2).requires_grad_()
-
-            def whole(trunk: ConvNeXt = trunk) -> None:
-                trunk.stages(trunk.stem(pixels)).float().square().mean().backward()
-
-            def one(block: torch.nn.Module = block, features: torch.Tensor = features) -> None:
-                result = block(features)
-                result.backward(torch.ones_like(result))
-
-            for part, function in (("block", one), ("tower", whole)):
-                took = milliseconds(function, 1000)
-                work = tower_flops() * tiles if part == "tower" else 6.0 * tiles * 32**2 * (8 * 1536**2 + 49 * 1536)
-                show({"part": part, "way": way, "tiles": tiles, "ms": took, "tiles_s": 1e3 * tiles / took,
-                      "tflop_s": work / took / 1e9, "gib": torch.cuda.max_memory_allocated() / 2**30})  # fmt: skip
-            del trunk, block, features
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tiles", type=int, default=48)
     parser.add_argument("--tower-tiles", type=int, default=16)
-    parser.add_argument("--part", nargs="*", choices=("checks", "layers", "shapes", "tower"))
+    parser.add_argument("--part", nargs="*", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     show({"part": "machine", "gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
           "cudnn": torch.backends.cudnn.version(), "timm": timm.__version__})  # fmt: skip
-    wanted = options.part or ("checks", "layers", "shapes", "tower")
-    if "checks" in wanted:
-        for images, side, channels in ((2, 13, 72), (1, 5, 64), (3, 32, 1536), (2, 16, 3072), (1, 128, 384)):
-            for dtype in (torch.float32, torch.bfloat16):
-                with guarded(f"check {images} {side} {channels} {dtype}"):
-                    check(images, side, channels, dtype)
-    for name, part in (("shapes", lambda: shapes(options.tiles)), ("layers", lambda: layers(options.tiles)),
-                       ("tower", lambda: tower(options.tower_tiles))):  # fmt: skip
-        if name in wanted:
+    parts = {
+        "checks": checks, "shapes": partial(shapes, options.tiles), "layers": partial(layers, options.tiles),
+        "patches": partial(patches, options.tiles), "blocks": partial(blocks, options.tiles),
+        "profiles": partial(profiles, options.tiles), "tower": partial(tower, options.tower_tiles),
+    }  # fmt: skip
+    for name in PARTS:
+        if name in options.part:
             with guarded(name):
-                part()
+                parts[name]()
                 torch.cuda.empty_cache()
     print(json.dumps({"rows": rows, "failures": failures}) if options.json else f"failures: {failures}")
     return bool(failures)

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import torch
-from float8_curves import Plan, curves
+from float8_curves import Plan, compare, curves
 from float8_data import HELD_OUT, made_packs, recipe_packs
 from float8_layers import DEVICE, Geometry, Layer, geometries, layers, linears
 from float8_products import errors, products
@@ -120,11 +120,10 @@ def compare_curves(printer: Printer, options: argparse.Namespace) -> None:
     say = lambda kind, figures: printer.line("curve", name, kind, figures)  # noqa: E731
     plan = Plan(kinds=tuple(options.runs), steps=steps, least=options.least, precision=options.precision)
     found = curves(data, plan, say)
-    for kind, figures in found["compared"].items():
+    for kind, figures in compare(found).items():
         printer.line("compared", name, kind, figures)
-    printer.failed += [kind for kind in options.runs if kind not in found["runs"]]
     if options.json:
-        printer.line("curves", name, "all", found["runs"])
+        printer.line("curves", name, "all", found)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ tiny recipe's precision, and ten times faster): FP8's error is then all there is
 """
 
 import copy
-import itertools
 import math
 import statistics
 import time
@@ -26,7 +25,8 @@ from model.vlm import VisionLanguageModel, build_model
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EVERY, SMOOTHED = 10, 50  # steps a line, steps a mean
-COMPILED = ("Qwen2DecoderLayer", "SiglipEncoderLayer", "ConvNeXtBlock")
+PARTS = ("vision", "language")
+COMPILED = ("Qwen2DecoderLayer", "SiglipEncoderLayer", "ConvNeXtBlock")  # classes
 Say = Callable[[str, dict[str, Any]], None]
 
 
@@ -43,7 +43,7 @@ class Plan:
 class Trainee:
     """A network in a precision, with its masters and optimizer."""
 
-    def __init__(self, base: VisionLanguageModel, kind: str, data: Data, plan: "Plan", *, compiled: bool) -> None:
+    def __init__(self, base: VisionLanguageModel, kind: str, data: Data, plan: Plan, *, compiled: bool) -> None:
         self.model = copy.deepcopy(base).to(DEVICE)
         if kind == "nudged":
             _nudge(self.model)
@@ -51,7 +51,7 @@ class Trainee:
         if "fp32" not in (kind, plan.precision):
             self.model.to(torch.bfloat16)
         if kind in ("tensorwise", "rowwise"):
-            use_float8(self.model, kind, least=plan.least, emulate=DEVICE == "cpu")
+            use_float8(self.model, kind, parts=PARTS, least=plan.least, emulate=DEVICE == "cpu")
         self.optimizer = torch.optim.AdamW(self.masters, lr=data.learning_rate, weight_decay=0.05, fused=True)
         for layer in self.model.modules() if compiled else ():
             if type(layer).__name__ in COMPILED:
@@ -68,6 +68,8 @@ class Trainee:
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_copy_(parameters, self.masters)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
         return loss
 
     def loss(self, data: Data, numbers: range, *, backward: bool) -> float:
@@ -75,8 +77,7 @@ class Trainee:
         packs = [data.pack(number, DEVICE) for number in numbers]
         total, loss = sum(denominator for *_, denominator in packs), 0.0
         for pack, weights, _ in packs:
-            result = self.model(pack, weights)
-            share = (result[0] if isinstance(result, tuple) else result) / total
+            share = self.model(pack, weights)[0] / total
             if backward:
                 share.backward()
             loss += share.detach()
@@ -99,33 +100,51 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (0.55 + 0.45 * math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
 
 
-def curve(base: VisionLanguageModel, data: Data, kind: str, plan: Plan, say: Say) -> dict[str, Any]:
-    """Train one network; its losses, held-out loss and seconds a step. Without compilation where that fails."""
+def curves(data: Data, plan: Plan, say: Say) -> dict[str, dict[str, Any]]:
+    """Train all kinds side by side, step by step, so that a run which is cut off has compared what it did.
+
+    Every `EVERY` steps: each kind's mean loss since the last line, and its relative distance from the reference's.
+    Returns losses, held-out loss and seconds a step by kind.
+    """
+    base = build_model(data.settings, data.rows, data.image_id, seed=3)
+    kinds = tuple(dict.fromkeys((plan.precision, *plan.kinds)))
+    trainees = {kind: _started(base, kind, data, plan, say) for kind in kinds}
+    losses: dict[str, list[float]] = {kind: [] for kind in kinds}
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for step in range(plan.steps):
+        numbers = range(step * data.packs_per_step, (step + 1) * data.packs_per_step)
+        rate = learning_rate(step, plan.steps, data.learning_rate)
+        for kind, trainee in trainees.items():
+            start = time.perf_counter()
+            losses[kind].append(trainee.step(data, numbers, rate))
+            seconds[kind].append(time.perf_counter() - start)
+        if (step + 1) % EVERY == 0:
+            means = {kind: statistics.mean(values[-EVERY:]) for kind, values in losses.items()}
+            apart = {f"{kind}_apart": means[kind] / means[plan.precision] - 1 for kind in kinds[1:]}
+            say(f"step {step + 1}", means | apart)
+    held_out = range(data.length - HELD_OUT, data.length)
+    # with gradients on, for without them every layer would be compiled again
+    ends = {kind: trainee.loss(data, held_out, backward=False) for kind, trainee in trainees.items()}
+    return {
+        kind: {"losses": losses[kind], "held_out": ends[kind], "step_seconds": statistics.median(seconds[kind])}
+        for kind in kinds
+    }
+
+
+def _started(base: VisionLanguageModel, kind: str, data: Data, plan: Plan, say: Say) -> Trainee:
+    """A trainee, compiled where that works: one pass with gradients, thrown away, tells."""
+    start = time.perf_counter()
+    trainee = Trainee(base, kind, data, plan, compiled=DEVICE == "cuda")
     if DEVICE == "cuda":
         try:
-            return _curve(base, data, kind, plan, say, compiled=True)
+            trainee.loss(data, range(1), backward=True)
+            trainee.model.zero_grad(set_to_none=True)
         except Exception as error:
             traceback.print_exc()
             say(kind, {"compiling_failed": f"{type(error).__name__}: {error}"[:300], "now": "uncompiled"})
-            torch._dynamo.reset()
-            torch.cuda.empty_cache()
-    return _curve(base, data, kind, plan, say, compiled=False)
-
-
-def _curve(base: VisionLanguageModel, data: Data, kind: str, plan: Plan, say: Say, *, compiled: bool) -> dict[str, Any]:
-    torch._dynamo.reset()
-    trainee, losses, ends = Trainee(base, kind, data, plan, compiled=compiled), [], []
-    for step in range(plan.steps):
-        first = step * data.packs_per_step
-        rate = learning_rate(step, plan.steps, data.learning_rate)
-        losses.append(trainee.step(data, range(first, first + data.packs_per_step), rate))
-        ends.append(time.perf_counter())
-        if (step + 1) % EVERY == 0:
-            say(kind, {"step": step + 1, "loss": statistics.mean(losses[-EVERY:])})
-    with torch.no_grad():
-        held_out = trainee.loss(data, range(data.length - HELD_OUT, data.length), backward=False)
-    between = [after - before for before, after in itertools.pairwise(ends)]
-    return {"losses": losses, "held_out": held_out, "step_seconds": statistics.median(between), "compiled": compiled}
+            trainee = Trainee(base, kind, data, plan, compiled=False)
+    say(kind, {"ready_after_seconds": time.perf_counter() - start})
+    return trainee
 
 
 def smoothed(losses: list[float]) -> list[float]:
@@ -134,10 +153,10 @@ def smoothed(losses: list[float]) -> list[float]:
     return [statistics.mean(losses[end - width : end]) for end in range(width, len(losses) + 1)]
 
 
-def compare(found: dict[str, dict[str, Any]], reference_kind: str) -> dict[str, dict[str, float]]:
-    """Each run against the reference: smoothed loss at the end, the largest distance on the way, held-out loss."""
-    reference, table = found[reference_kind], {}
-    base = smoothed(reference["losses"])
+def compare(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Each kind against the first: smoothed loss at the end, the largest distance on the way, held-out loss."""
+    reference = next(iter(found.values()))
+    base, table = smoothed(reference["losses"]), {}
     for kind, run in found.items():
         mine = smoothed(run["losses"])
         table[kind] = {
@@ -150,16 +169,3 @@ def compare(found: dict[str, dict[str, Any]], reference_kind: str) -> dict[str, 
             "step_seconds": run["step_seconds"],
         }
     return table
-
-
-def curves(data: Data, plan: Plan, say: Say) -> dict[str, Any]:
-    """Train every kind, the reference first; one that fails is left out and said."""
-    base = build_model(data.settings, data.rows, data.image_id, seed=3)
-    found: dict[str, dict[str, Any]] = {}
-    for kind in dict.fromkeys((plan.precision, *plan.kinds)):
-        try:
-            found[kind] = curve(base, data, kind, plan, say)
-        except Exception as error:
-            traceback.print_exc()
-            say(kind, {"failed": f"{type(error).__name__}: {error}"[:500]})
-    return {"runs": found, "compared": compare(found, plan.precision) if plan.precision in found else {}}

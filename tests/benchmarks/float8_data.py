@@ -11,9 +11,9 @@ from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.loader import PackLoader
 from model.inputs.merge import merge
 from model.loss import Reduction, token_weights
+from model.pack_tensors import PackTensors
 from model.presets import preset
 from model.recipe import load_recipe
-from model.vlm import PackTensors
 
 Pack = tuple[PackTensors, torch.Tensor, float]  # tensors, weights [T], share of the denominator
 HELD_OUT = 8  # packs
@@ -70,7 +70,7 @@ def made_packs(name: str, steps: int) -> Data:
         length=steps + HELD_OUT,
         reduction="sqrt",
         packs_per_step=1,
-        learning_rate=2e-4 if large else 1e-3,
+        learning_rate=5e-4 if large else 1e-3,
         batch=lambda number: merge(maker.samples(number, pairs=2)),
     )
 
@@ -78,8 +78,8 @@ def made_packs(name: str, steps: int) -> Data:
 class Maker:
     """Samples of three kinds, drawn by the pack's number."""
 
-    COLOURS, SYMBOLS, WORD = 16, 256, 12
-    QUESTION, END, IMAGE = 300, 301, 302  # symbols are 0 to 255, colours 256 to 271
+    COLOURS, SYMBOLS, WORD = 16, 64, 12
+    COLOUR, QUESTION, END, IMAGE = 256, 300, 301, 302  # the first colour's token; symbols start at 0
 
     def __init__(self, settings: ModelSettings, long: int) -> None:
         self._side, self._patches, self._long = settings.tiling.tile_size, settings.tokens_per_tile, long
@@ -97,7 +97,7 @@ class Maker:
         colour = int(draw.integers(self.COLOURS))
         noise = draw.integers(-20, 21, (1, self._side, self._side, 3))
         tiles = (self._palette[colour] + noise).clip(0, 255).astype(np.uint8)
-        return self._sample([self.IMAGE] * self._patches + [self.QUESTION], [256 + colour, self.END], tiles)
+        return self._sample([self.IMAGE] * self._patches + [self.QUESTION], [self.COLOUR + colour, self.END], tiles)
 
     def _chain(self, draw: np.random.Generator) -> EncodedSample:
         chain = [int(draw.integers(self.SYMBOLS))]

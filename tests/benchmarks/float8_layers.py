@@ -81,9 +81,9 @@ class Layer:
         return other, sum(type(module).__name__ == "Float8Linear" for module in other.module.modules())
 
     def run(self) -> Run:
-        """Forward and backward of the compiled layer."""
+        """Forward and backward of the layer, compiled for any number of tokens as in training."""
         torch._dynamo.reset()  # every layer here is another instance of the same code
-        forward = torch.compile(self.module.forward, dynamic=False, backend=_backend())
+        forward = torch.compile(self.module.forward, dynamic=True, backend=_backend())
         wanted = [self.input, *(p for p in self.module.parameters() if p.requires_grad)]
         gradient = torch.randn_like(self.input)
 
@@ -201,6 +201,6 @@ def linears(layer: Layer, scaling: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
         base = milliseconds(both(plain, plain.weight))
         chosen = fast[wide, narrow]
-        taken = milliseconds(both(torch.compile(chosen.forward, dynamic=False, backend=_backend()), chosen.weight))
+        taken = milliseconds(both(torch.compile(chosen.forward, dynamic=True, backend=_backend()), chosen.weight))
         figures = {"bf16_ms": base, "ms": taken, "bf16_tflops": work / base / 1e9, "tflops": work / taken / 1e9}
         yield f"{wide} to {narrow}", {**figures, "times_bf16": base / taken}

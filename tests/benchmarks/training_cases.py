@@ -16,8 +16,8 @@ def recompute(siglip: float = 0.0, convnext: float = 0.0, language: float = 0.0)
 
 
 # Eagle2-9B on two GPUs of 141 GB: ZeRO-2 leaves some 60 GiB a GPU for activations.
-NINE = {"zero_stage": 2, **recompute(siglip=0.5, convnext=1.0, language=0.65)}
-NINE_HALF = {"zero_stage": 2, **recompute(siglip=0.3, convnext=0.6, language=0.4)}
+NINE = {"zero_stage": 2, **recompute(siglip=0.5, convnext=1.0, language=0.8)}
+NINE_HALF = {"zero_stage": 2, **recompute(siglip=0.4, convnext=0.8, language=0.5)}
 EIGHT_BIT = {"float8": "tensorwise"}
 
 CASES = {
