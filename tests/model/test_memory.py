@@ -53,19 +53,24 @@ def test_float32_weights_are_four_bytes_and_zero_copies_them():
     assert memory(2, zero_stage=0, precision="fp32").optimizer == 8 * 7.5e9
 
 
+SOME = {"activation_checkpointing": {"siglip": 0.3}}
+
+
 @pytest.mark.parametrize(
-    ("name", "keys", "gib"),
+    ("name", "processes", "keys", "gib"),
     [
-        # torch.cuda.max_memory_allocated on one H100, ZeRO-1, a step of one pack of 8 samples with 6 tiles and 512 text
-        # tokens (tests/benchmarks/bench_training.py, torch 2.11, deepspeed 0.19.8)
-        ("eagle2-1b", {}, 73.9),
-        ("eagle2-9b", {"trainable": ("connector",)}, 65.2),
+        # torch.cuda.max_memory_allocated on H100 and H200, ZeRO-1, a step of one pack a GPU: 8 samples with 6 tiles and
+        # 512 text tokens (tests/benchmarks/bench_training.py, torch 2.11, deepspeed 0.19.8)
+        ("eagle2-1b", 1, {}, 73.9),
+        ("eagle2-1b", 1, SOME, 57.5),
+        ("eagle2-1b", 2, SOME, 52.4),
+        ("eagle2-9b", 1, {"trainable": ("connector",)}, 65.2),
     ],
 )
-def test_measured_peaks_are_met_within_five_per_cent(name, keys, gib):
+def test_measured_peaks_are_met_within_eight_per_cent(name, processes, keys, gib):
     settings, parameters = preset(name), meta_network(preset(name)).parameter_counts()
-    stage = StageSettings(learning_rate=1e-5, **keys)
+    stage = StageSettings(learning_rate=1e-5, packs_per_step=processes, **keys)
     pack = PackShape(tokens=16384, tiles=48, label_tokens=1024)
     rows = settings.language.embedding_rows
-    found = stage_memory(settings, stage, parameters, pack, vocab_rows=rows, processes=1)
-    assert found.peak / GIB == pytest.approx(gib, rel=0.05)
+    found = stage_memory(settings, stage, parameters, pack, vocab_rows=rows, processes=processes)
+    assert found.peak / GIB == pytest.approx(gib, rel=0.08)
