@@ -1,7 +1,8 @@
 """How fast training was measured to be: the model FLOPs a second that a plan counts on. The only place for them.
 
 An MFU here is model FLOPs over time, as a share of what one large bf16 product reaches on the same card
-(`Gpu.matmul_flops`: 790 TFLOP/s on an H100), as issue 6 counts it. tests/benchmarks/bench_training.py measures it anew.
+(`Gpu.matmul_flops`: 790 TFLOP/s on an H100), as issue 6 counts it. tests/benchmarks/bench_training.py measures it anew:
+its `tflops` over that number, not its own `mfu`, whose ceiling is what the product reached in the same run.
 """
 
 from collections.abc import Collection
