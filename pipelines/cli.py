@@ -16,6 +16,7 @@ from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.people import for_people
+from pipelines.plan_cli import planning
 from pipelines.sources_cli import sources
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Aerie post-trains vision-language models by the Eagle 2 recipe, on a laptop or on Kubeflow Pipelines.",
 )
 app.add_typer(cluster)
+app.add_typer(planning)
 app.add_typer(chat_app)
 app.add_typer(checkpoints)
 app.add_typer(sources, name="sources")
@@ -126,19 +128,6 @@ def _note_moving_images(console: Console) -> None:
     for reference in sorted({DATA_IMAGE, EVAL_IMAGE, STAGE_IMAGE, TRAIN_IMAGE}):
         if "@sha256:" not in reference:
             console.print(f"[yellow]Note:[/] image {reference} isn't pinned by digest; see aerie compile --help")
-
-
-@app.command()
-def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")] = RECIPES / "tiny.yaml") -> None:
-    """Show what a recipe will build before anything runs: parameters, tokens, memory, settings of each stage.
-
-    The network is laid out without memory for its weights, so this also works for models that don't fit here.
-    """
-    with _for_people() as console:
-        from model.recipe import load_recipe
-        from pipelines.tables import show_plan
-
-        show_plan(load_recipe(str(recipe)), console)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipelines.paper import PAPER
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 # Linux MAX_ARG_STRLEN: 32 pages of 4 KiB, less the closing zero byte (kubeflow_facts.md, run locally).
 ARGUMENT_BYTES = 131_071
@@ -28,9 +30,9 @@ class Workload:
     """
 
     sources: int = 180
-    samples: int = 21_600_000
-    stage_1: int = 1_200_000
-    stage_2: int = 4_600_000
+    samples: int = PAPER["stage_1_5"].samples
+    stage_1: int = PAPER["stage_1"].samples
+    stage_2: int = PAPER["stage_2"].samples
     heldout: int = 50_000
     rows_per_shard: int = 2048
     image_bytes: int = 130_000

@@ -1,48 +1,32 @@
 """What a recipe will build and need, found without memory for a single weight (PyTorch's meta device)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from model.config import PARTS, ModelSettings
-from model.inputs.tokens import SPECIAL_TOKENS
+from data.errors import AerieError
+from model.config import ModelSettings
 from model.recipe import Recipe, StageSettings
+from model.training.gpus import Gpu
+from model.training.sample_mix import SampleMix
+from model.training.stage_cost import Network, Placement, StagePlan, stage_plan
 
 if TYPE_CHECKING:  # torch takes seconds to load, and `aerie --help` doesn't need it
     from torch import nn
 
     from model.vlm import VisionLanguageModel
 
-MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagePlan:
-    """One stage: its settings, how many parameters train, and the memory of the model's state.
-
-    processes: nodes × processes on each.
-    state_mib: weights, gradients and AdamW state in MiB a process, after ZeRO's sharding; activations come on top.
-    """
-
-    trains: str
-    trainable: str
-    processes: str
-    capacity: int
-    packs_per_step: int
-    epochs: int
-    learning_rate: float
-    precision: str
-    zero_stage: int
-    state_mib: str
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Parameters by part, and of the pieces inside each; image tokens; and the three stages."""
+    """Parameters by part, and of the pieces inside each; image tokens; the GPU, the average sample, the stages."""
 
     parameters: dict[str, int]
     pieces: dict[str, dict[str, int]]
     tokens_per_tile: int
     max_tiles: int
+    gpu: Gpu
+    mix: SampleMix
     stages: dict[str, StagePlan]
 
     @property
@@ -56,69 +40,40 @@ class Plan:
         return self.tokens_per_tile * self.max_tiles
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenTables:
-    """The input and output table together, one when they are tied: parameters in all, and rows of each."""
+def plan(recipe: Recipe, gpu: Gpu, mix: SampleMix, samples: Mapping[str, int | None], gpus: int | None = None) -> Plan:
+    """Lay out a recipe's network and price its stages.
 
-    parameters: int
-    rows: int
-
-    def of(self, tokens: int) -> int:
-        """Parameters of so many tokens' rows."""
-        return tokens * self.parameters // self.rows
-
-
-def plan(recipe: Recipe) -> Plan:
-    """Lay out a recipe's network and price its stages."""
+    `samples` are the sample uses of each stage in one epoch, None where unknown. `gpus` replaces the recipe's nodes and
+    processes in every stage. `AerieError` where GPUs don't divide a stage's packs or fill its pods.
+    """
     tiling = recipe.model.tiling
-    network = meta_network(recipe.model)
-    parameters, pieces = network.parameter_counts(), count_pieces(network)
-    tables = TokenTables(
-        parameters=pieces["language"]["embedding"] + pieces["language"]["head"], rows=network.vocab_size
-    )
+    built = meta_network(recipe.model)
+    parameters = built.parameter_counts()
+    network = Network(settings=recipe.model, parameters=parameters, rows=built.vocab_size)
     return Plan(
         parameters=parameters,
-        pieces=pieces,
+        pieces=count_pieces(built),
         tokens_per_tile=recipe.model.tokens_per_tile,
         max_tiles=tiling.max_tiles + (1 if tiling.thumbnail and tiling.max_tiles > 1 else 0),
+        gpu=gpu,
+        mix=mix,
         stages={
-            name: _stage_plan(stage, parameters, tables, recipe.processes) for name, stage in recipe.stages.items()
+            name: stage_plan(name, network, stage, placement(recipe, stage, gpu, gpus), mix, samples.get(name))
+            for name, stage in recipe.stages.items()
         },
     )
 
 
-def state_bytes(trainable: int, frozen: int, precision: str, zero_stage: int, processes: int) -> float:
-    """Bytes a process holds for weights, gradients and AdamW (two moments, and an fp32 master copy under bf16).
-
-    ZeRO shards over the processes: the optimizer from stage 1, the gradients from 2, the weights from 3
-    (Rajbhandari et al., 2020, section 3).
-    """
-    half = precision == "bf16"
-    weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
-    shard = [processes if zero_stage >= level else 1 for level in (1, 2, 3)]
-    return trainable * optimizer / shard[0] + trainable * gradient / shard[1] + (trainable + frozen) * weight / shard[2]
-
-
-def _stage_plan(stage: StageSettings, parameters: dict[str, int], tables: TokenTables, processes: int) -> StagePlan:
-    parts: list[str] = [part for part in PARTS if part in stage.trainable]
-    trainable = held = sum(parameters[part] for part in parts)
-    if stage.only_new_tokens:  # few rows learn, but the optimizer holds whole tables
-        parts.append("new tokens")
-        trainable, held = trainable + tables.of(len(SPECIAL_TOKENS)), held + tables.parameters
-    frozen = sum(parameters.values()) - held
-    state = state_bytes(held, frozen, stage.precision, stage.zero_stage, stage.nodes * processes)
-    return StagePlan(
-        trains=", ".join(parts),
-        trainable=f"{trainable:,}",
-        processes=f"{stage.nodes} × {processes}",
-        capacity=stage.capacity,
-        packs_per_step=stage.packs_per_step,
-        epochs=stage.epochs,
-        learning_rate=stage.learning_rate,
-        precision=stage.precision,
-        zero_stage=stage.zero_stage,
-        state_mib=f"{state / MIB:,.0f}",
-    )
+def placement(recipe: Recipe, stage: StageSettings, gpu: Gpu, gpus: int | None) -> Placement:
+    """A stage's pods: the recipe's, or as many as `gpus` fill; fewer GPUs than a pod has make one small pod."""
+    if gpus is None:
+        return Placement(gpu=gpu, gpus=stage.nodes * recipe.processes, per_pod=recipe.processes)
+    if gpus < 1:
+        raise AerieError(f"a stage needs at least one GPU, got {gpus}")
+    per_pod = min(gpus, recipe.processes) if recipe.processes > 1 else gpus
+    if gpus % per_pod:
+        raise AerieError(f"{gpus} GPUs don't fill pods of {per_pod}, the recipe's `processes`; take a multiple of it")
+    return Placement(gpu=gpu, gpus=gpus, per_pod=per_pod)
 
 
 def meta_network(settings: ModelSettings) -> "VisionLanguageModel":

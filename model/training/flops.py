@@ -62,9 +62,9 @@ def pack_flops(
     settings: ModelSettings,
     vocab_rows: int,
     *,
-    lengths: Sequence[int],
-    tiles: int,
-    label_tokens: int,
+    lengths: Sequence[float],
+    tiles: float,
+    label_tokens: float,
     trainable: Collection[str],
     train_new_tokens: bool = False,
 ) -> Flops:
@@ -129,7 +129,7 @@ def connector_forward(settings: ModelSettings) -> ForwardFlops:
     return ForwardFlops(weights=2 * settings.tokens_per_tile * (channels * width + width**2))
 
 
-def decoder_forward(language: LanguageSettings, lengths: Sequence[int]) -> ForwardFlops:
+def decoder_forward(language: LanguageSettings, lengths: Sequence[float]) -> ForwardFlops:
     """The decoder's layers on samples of these lengths; causal attention is half a sample's square."""
     width = language.hidden_size
     keys = width * language.num_kv_heads // language.num_heads
@@ -140,7 +140,7 @@ def decoder_forward(language: LanguageSettings, lengths: Sequence[int]) -> Forwa
     )
 
 
-def head_forward(language: LanguageSettings, vocab_rows: int, label_tokens: int) -> ForwardFlops:
+def head_forward(language: LanguageSettings, vocab_rows: int, label_tokens: float) -> ForwardFlops:
     """Logits of the label tokens."""
     return ForwardFlops(weights=2.0 * label_tokens * language.hidden_size * vocab_rows)
 

@@ -8,6 +8,8 @@ GIB = 1 << 30
 # Share of the peak that a large dense bf16 product reaches: 790 of 989 TFLOP/s on an H100, 800 on an H200 (measured,
 # 8192 x 8192 x 8192). Nobody measured the other cards here.
 REACHABLE = 0.8
+# Memory that no tensor gets: CUDA's context, NCCL's buffers, cuBLAS's workspace, holes between blocks.
+RESERVED = 4 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,11 @@ class Gpu:
     def matmul_flops(self) -> float:
         """FLOPs a second of one large product: measured, or `REACHABLE` of the peak."""
         return self.measured_matmul or REACHABLE * self.peak_flops
+
+    @property
+    def usable_bytes(self) -> float:
+        """Memory for tensors."""
+        return self.memory_bytes - RESERVED
 
 
 # The first match counts, so the special kinds of a card stand before it.

@@ -1,9 +1,32 @@
 import pytest
 
+from data.errors import AerieError
 from model.presets import preset
 from model.recipe import Recipe
-from model.training.cost import MIB, meta_network, plan, state_bytes
+from model.training.cost import meta_network, plan
+from model.training.gpus import gpu
+from model.training.sample_mix import SampleMix
 from model.vlm import build_model
+
+STAGE = {"trainable": ["connector"], "learning_rate": 1e-4}
+EVERYTHING = {"learning_rate": 1e-5, "packs_per_step": 64, "capacity": 16384}
+SAMPLES = {"stage_1": 1000, "stage_1_5": 20_000, "stage_2": 8000}
+
+
+def recipe(name: str = "eagle2-1b", processes: int = 8, stage_1: dict | None = None, **later) -> Recipe:
+    """Stage 1 and both later stages alike, with these keys over the usual ones."""
+    after = {**EVERYTHING, **later}
+    stages = {"stage_1": {**STAGE, "packs_per_step": 64, **(stage_1 or {})}, "stage_1_5": after, "stage_2": after}
+    return Recipe.model_validate(
+        {
+            "name": "p", "seed": 1, "data": {"sources": [{"name": "easy-vqa"}]}, "model": {"preset": name},
+            "stages": stages, "processes": processes,
+        }
+    )  # fmt: skip
+
+
+def planned(made: Recipe, card: str = "h100", gpus: int | None = None, mix: SampleMix | None = None):
+    return plan(made, gpu(card), mix or SampleMix(), SAMPLES, gpus)
 
 
 def test_the_plan_counts_the_network_that_training_builds(tiny_settings):
@@ -13,30 +36,77 @@ def test_the_plan_counts_the_network_that_training_builds(tiny_settings):
     assert counts["connector"] == sum(parameter.numel() for parameter in model.connector.parameters())
 
 
-def test_mixed_precision_adamw_takes_sixteen_bytes_a_parameter():
-    """2 weight + 2 gradient + 12 optimizer (Rajbhandari et al., 2020, section 3.1)."""
-    assert state_bytes(1000, 0, "bf16", 0, 8) == 16_000
-    assert state_bytes(1000, 0, "fp32", 0, 8) == 16_000
-    assert state_bytes(0, 1000, "bf16", 2, 8) == 2_000
-
-
-@pytest.mark.parametrize(("stage", "expected"), [(1, 4 + 12 / 64), (2, 2 + 14 / 64), (3, 16 / 64)])
-def test_zero_shards_as_in_its_paper(stage, expected):
-    """Figure 1 of the ZeRO paper: 7.5 billion parameters on 64 GPUs take 31.4, 16.6 and 1.9 GB."""
-    assert state_bytes(1, 0, "bf16", stage, 64) == pytest.approx(expected)
-
-
 @pytest.mark.parametrize(("name", "tables"), [("eagle2-1b", 1), ("eagle2-9b", 2)])
 def test_new_tokens_alone_learn_eleven_rows_but_hold_the_optimizer_of_whole_tables(name, tables):
-    model = preset(name)
-    stage = {"trainable": ["connector"], "learning_rate": 1e-4}
-    stages = {"stage_1": stage | {"train_new_tokens": True}, "stage_1_5": stage, "stage_2": stage}
-    document = {"name": "p", "seed": 1, "data": {"sources": [{"name": "easy-vqa"}]}, "model": model, "stages": stages}
-    found = plan(Recipe.model_validate(document))
-    width, rows, connector = model.language.hidden_size, model.language.embedding_rows, found.parameters["connector"]
-    assert found.stages["stage_1"].trains == "connector, new tokens"
-    assert found.stages["stage_1"].trainable == f"{connector + tables * 11 * width:,}"
-    frozen = found.total - connector - tables * rows * width
-    state = state_bytes(connector + tables * rows * width, frozen, "bf16", 1, 1)
-    assert found.stages["stage_1"].state_mib == f"{state / MIB:,.0f}"
-    assert found.stages["stage_2"].trainable == f"{connector:,}"
+    found = planned(recipe(name, 1, {"train_new_tokens": True}))
+    language, connector = preset(name).language, found.parameters["connector"]
+    stage = found.stages["stage_1"]
+    assert stage.trains == "connector, new tokens"
+    assert stage.trainable == connector + tables * 11 * language.hidden_size
+    held = connector + tables * language.embedding_rows * language.hidden_size
+    assert stage.memory.optimizer == 12 * held
+    assert stage.checkpoint == 2 * found.total + 12 * held
+
+
+def test_time_follows_from_flops_and_the_measured_share_of_a_product():
+    found = planned(recipe())
+    stage = found.stages["stage_2"]
+    assert stage.flops.total == pytest.approx(22.6e12, rel=0.01)
+    rate = 0.48 * 790e12 / stage.flops.total
+    assert stage.speed.samples_per_second == pytest.approx(rate)
+    assert stage.speed.gpu_hours == pytest.approx(8000 / rate / 3600)
+    assert stage.speed.hours == pytest.approx(stage.speed.gpu_hours / 8)
+    assert (stage.steps, stage.packs_per_gpu, stage.samples_per_pack) == (16, 8, 8.0)
+    assert found.stages["stage_1"].speed.efficiency.origin == "not measured; as eagle2-9b"
+
+
+def test_more_gpus_make_more_pods_and_fewer_packs_each():
+    stage = planned(recipe(), gpus=32).stages["stage_2"]
+    assert (stage.placement.gpus, stage.placement.pods, stage.packs_per_gpu) == (32, 4, 2)
+    assert planned(recipe(), gpus=2).stages["stage_2"].placement.pods == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"),
+    [(128, "packs_per_step (64) is not a multiple of 128 GPUs"), (12, "don't fill pods of 8"), (0, "at least one GPU"),
+     (-8, "at least one GPU")],
+)  # fmt: skip
+def test_gpus_that_the_packs_or_the_pods_cannot_use_are_refused(gpus, message):
+    with pytest.raises(AerieError) as caught:
+        planned(recipe(), gpus=gpus)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [({"tiles": -1}, "tiles a sample"), ({"text_tokens": 0}, "text tokens"), ({"label_tokens": 513}, "label tokens"),
+     ({"tiles": 100}, "a pack holds 16,384")],
+)  # fmt: skip
+def test_a_sample_that_cannot_be_is_refused(mix, message):
+    with pytest.raises(AerieError, match=message):
+        planned(recipe(stage_1=EVERYTHING), mix=SampleMix(**mix))
+
+
+def test_an_unknown_card_is_refused_with_the_known_ones():
+    with pytest.raises(AerieError, match=r"no GPU 'h99'.*h100, .*a100"):
+        gpu("h99")
+
+
+def test_what_does_not_fit_says_what_would():
+    small = planned(recipe(), card="a100-40gb").stages["stage_2"]
+    assert not small.fits
+    assert small.remedies
+    room = gpu("a100-40gb").usable_bytes
+    assert all(remedy.peak <= room < small.memory.peak for remedy in small.remedies)
+    assert any("activation_checkpointing: true" in remedy.change for remedy in small.remedies)
+    assert planned(recipe(activation_checkpointing=True), card="a100-40gb").stages["stage_2"].fits
+
+
+def test_a_pack_full_of_tiles_takes_more_and_its_limit_is_found():
+    stage = planned(recipe("eagle2-1b", activation_checkpointing={"siglip": 0.0, "language": 0.5})).stages["stage_2"]
+    assert stage.fits
+    assert stage.fullest_peak > gpu("h100").usable_bytes > stage.memory.peak
+    limited = planned(
+        recipe("eagle2-1b", activation_checkpointing={"language": 0.5}, max_tiles_per_pack=stage.tiles_that_fit)
+    ).stages["stage_2"]
+    assert limited.fullest_peak <= gpu("h100").usable_bytes

@@ -1,16 +1,11 @@
-"""Tables for the terminal: plan and results."""
+"""Tables for the terminal: steps and results."""
 
 import io
-from pathlib import Path
 
-import yaml
 from rich.console import Console
 
-from model.recipe import load_recipe
 from pipelines.console import StepResult
-from pipelines.tables import show_plan, show_steps, show_summary
-
-RECIPES = Path(__file__).resolve().parents[2] / "pipelines/recipes"
+from pipelines.tables import show_steps, show_summary
 
 
 def shown(show, *arguments, width: int = 200) -> list[list[str]]:
@@ -53,39 +48,3 @@ def test_kept_steps_are_marked():
     cells = shown(show_steps, results)
     assert ["gate", "1.3", "120", "7"] in cells
     assert ["gate", "1.3", "120", "7", "kept"] in cells
-
-
-def test_a_plan_prices_every_recipe_that_ships():
-    for path in RECIPES.glob("*.yaml"):
-        cells = shown(show_plan, load_recipe(str(path)))
-        assert [cell[0] for cell in cells if cell[0] in {"vision", "connector", "language", "total"}] == [
-            "vision",
-            "connector",
-            "language",
-            "total",
-        ]
-        assert any(cell[:1] == ["learning rate"] and len(cell) == 4 for cell in cells)
-
-
-def test_a_plan_counts_the_pieces_of_each_part(tmp_path):
-    path = tmp_path / "recipe.yaml"
-    document = yaml.safe_load((RECIPES / "mini.yaml").read_text())
-    path.write_text(yaml.safe_dump({**document, "model": {"preset": "eagle2-9b"}}, sort_keys=False))
-    cells = shown(show_plan, load_recipe(str(path)))
-    start = cells.index(["vision", "1,256,718,960"])
-    assert cells[start : start + 8] == [
-        ["vision", "1,256,718,960"],
-        ["siglip", "413,327,088"],
-        ["convnext", "843,391,872"],
-        ["connector", "40,392,704"],
-        ["language", "7,615,616,512"],
-        ["embedding", "544,997,376"],
-        ["decoder", "6,525,621,760"],
-        ["head", "544,997,376"],
-    ]
-    assert ["total", "8,912,728,176"] in cells
-    assert ["nodes × processes", "1 × 1", "1 × 1", "1 × 1"] in cells
-
-
-def test_a_tied_head_is_not_counted_twice():
-    assert ["head", "tied"] in shown(show_plan, load_recipe(str(RECIPES / "tiny.yaml")))

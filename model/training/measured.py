@@ -1,0 +1,41 @@
+"""How fast training was measured to be: the model FLOPs a second that a plan counts on. The only place for them.
+
+An MFU here is model FLOPs over time, as a share of what one large bf16 product reaches on the same card
+(`Gpu.matmul_flops`: 790 TFLOP/s on an H100), as issue 6 counts it. tests/benchmarks/bench_training.py measures it anew:
+its `tflops` over that number, not its own `mfu`, whose ceiling is what the product reached in the same run.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """One measurement; `everything`: all parts trained, not the connector alone. `origin` says what was run."""
+
+    preset: str
+    everything: bool
+    mfu: float
+    origin: str
+
+
+PROTOTYPE = "prototype of issue 6 (no loader, no telemetry)"
+MEASURED = (
+    Efficiency(preset="eagle2-1b", everything=True, mfu=0.48, origin=f"one H100, {PROTOTYPE}"),
+    Efficiency(preset="eagle2-2b", everything=True, mfu=0.41, origin=f"one H100, all layers recompute, {PROTOTYPE}"),
+    Efficiency(preset="eagle2-9b", everything=False, mfu=0.48, origin=f"one H100, {PROTOTYPE}"),
+    Efficiency(preset="eagle2-9b", everything=True, mfu=0.48, origin=f"two H200, {PROTOTYPE}"),
+)
+
+
+def efficiency(preset: str | None, trainable: Collection[str]) -> Efficiency:
+    """What was measured for a preset and these trainable parts; else the lowest of the same kind, which says so."""
+    everything = "language" in trainable or "vision" in trainable
+    alike = [found for found in MEASURED if found.everything == everything]
+    for found in alike:
+        if found.preset == preset:
+            return found
+    lowest = min(alike, key=lambda found: found.mfu)
+    return Efficiency(
+        preset=preset or "", everything=everything, mfu=lowest.mfu, origin=f"not measured; as {lowest.preset}"
+    )
