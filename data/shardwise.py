@@ -61,9 +61,13 @@ def map_shards(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that start in milliseconds, see today's environment and end with this one."""
-    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=(dict(os.environ),))
+def worker_pool(workers: int, begin: Callable[..., None] | None = None, *given: object) -> ProcessPoolExecutor:
+    """Processes that start in milliseconds, see today's environment and end with this one; each calls `begin(*given)`.
+
+    What is given may be what only a starting process can take over, such as a file's descriptor.
+    """
+    first = (dict(os.environ), begin, *given)
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=first)
 
 
 def _context() -> BaseContext:
@@ -76,7 +80,7 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def _begin(environment: dict[str, str]) -> None:
+def _begin(environment: dict[str, str], then: Callable[..., None] | None, *given: object) -> None:
     """Take over the parent's environment as it is now, not as it was when the server started; and end with the parent.
 
     A worker whose parent was killed would otherwise wait for work for ever.
@@ -91,6 +95,8 @@ def _begin(environment: dict[str, str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    if then is not None:
+        then(*given)
 
 
 def shard_table(payload: bytes, columns: Sequence[str] | None = None) -> pa.Table:
