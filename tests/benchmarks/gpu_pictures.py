@@ -7,7 +7,6 @@ clock; `shortfall` compares the rate with the network's when its pictures lie on
 
 import io
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -103,6 +102,7 @@ def noted(name: str, figures: dict[str, Any]) -> dict[str, Any]:
 
 def picture_figures(folder: Path) -> dict[str, Any]:
     """The encoder behind the step's own decoder, and each part by itself."""
+    from data.curation.cores import usable_cores
     from data.curation.decoding import EncodedPicture
     from data.curation.encoders import image_encoder
     from data.curation.process_decoder import ProcessDecoder
@@ -115,10 +115,11 @@ def picture_figures(folder: Path) -> dict[str, Any]:
         "pictures": PICTURES,
         "pixels": [640, 480],
         "mean_bytes": sum(map(len, distinct)) // DISTINCT,
-        "processes": len(os.sched_getaffinity(0)),
+        "processes": usable_cores(),
         "network_alone": noted("network alone", network_alone(encoder)),
     }
     decoder = ProcessDecoder(encoder.prepare, BATCH)
+    cores_alone(decoder, known[: PICTURES // 4])  # starts the processes
     figures["cores_alone"] = noted("cores alone", cores_alone(decoder, known[: PICTURES // 2]))
     figures["without_network"] = noted("without network", drained(decoder.batches(known[: PICTURES // 2])))
     alone = figures["network_alone"]["images_per_second"]
@@ -146,7 +147,7 @@ def network_alone(encoder: Any, batches: int = 60) -> dict[str, float]:
 
 
 def drained(batches: Iterable[Any]) -> dict[str, float]:
-    """Everything but the network. The first half starts the processes and doesn't count."""
+    """Everything but the network; the first half doesn't count."""
     torch.cuda.synchronize()
     times, counts = [], []
     busy = time.process_time()
