@@ -7,17 +7,19 @@ same pixels.
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 
-from data.curation.ahead import BATCHES_AHEAD, PIECE
+from data.curation.ahead import BATCHES_AHEAD, PIECE, batches_ahead
 from data.curation.cores import usable_cores
 from data.curation.decoding import EncodedPicture, decoded
 from data.curation.picture_encoders import Preparation
 from data.curation.shared_bytes import SharedBytes
+from data.errors import AerieError
 from data.shardwise import worker_pool
 
 FILES_ROOM = PIECE << 17  # bytes of a slot for files: 128 KiB each
@@ -81,7 +83,7 @@ class DecodingPool:
 
     def __init__(self, prepare: Preparation, batch_size: int) -> None:
         count = (BATCHES_AHEAD + 1) * -(-batch_size // PIECE)  # with the batch that the caller has
-        self._slots = Slots.of(prepare)
+        self._slots, self._batch_size = Slots.of(prepare), batch_size
         self._memory = SharedBytes(self._slots.pixels_of(count - 1).stop)
         self._pool = worker_pool(usable_cores(), _begin, self._memory, self._slots, prepare)
         self._order = deque((slot, Future[list[Placed]]()) for slot in range(count))
@@ -90,8 +92,21 @@ class DecodingPool:
         self.shared = self._memory.array
         self._bytes = memoryview(self.shared)  # takes a file without numpy's detours
 
-    def begin(self, pictures: Sequence[EncodedPicture]) -> Future[list[Placed]]:
-        """Decode at most `PIECE` pictures; where they lie is theirs until that slot's turn comes again."""
+    def batches(self, pictures: Sequence[EncodedPicture]) -> Iterator[list[Placed]]:
+        """All pictures in order, a batch at a time; each lies where it is until the next batch is asked for.
+
+        `AerieError` when a process was killed.
+        """
+        try:
+            yield from batches_ahead(self._begin, pictures, batch_size=self._batch_size)
+        except BrokenProcessPool as error:
+            raise AerieError(
+                f"a process that decodes pictures died, probably killed for lack of memory; {len(pictures)} pictures "
+                "were in work: give the step more memory or a smaller batch_size, then run it again"
+            ) from error
+
+    def _begin(self, pictures: Sequence[EncodedPicture]) -> Future[list[Placed]]:
+        """Decode at most `PIECE` pictures into the slot whose turn it is."""
         slot, before = self._order.popleft()
         wait([before])  # it is done, unless somebody gave up waiting for it
         files = self._slots.files_of(slot)

@@ -6,15 +6,12 @@ JPEG decoder brings nothing: what it decodes beside a busy network, the network 
 
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from data.curation.ahead import batches_ahead
 from data.curation.decoding import EncodedPicture, Ready, ReadyPicture
 from data.curation.decoding_pool import DecodingPool, Placed, PlacedPicture
 from data.curation.picture_encoders import Preparation
 from data.curation.resize_gpu import resized
-from data.errors import AerieError
 
 
 class ProcessDecoder:
@@ -31,15 +28,9 @@ class ProcessDecoder:
 
     def batches(self, pictures: Sequence[EncodedPicture]) -> Iterator[list[Ready]]:
         """All pictures in order; `AerieError` when a process was killed."""
-        try:
-            for placed in batches_ahead(self._pool.begin, pictures, batch_size=self._batch_size):
-                yield self._on_gpu(placed)
-                self._copied.synchronize()  # long ago, mostly; its slots are used again now
-        except BrokenProcessPool as error:
-            raise AerieError(
-                f"a process that decodes pictures died, probably killed for lack of memory; {len(pictures)} pictures "
-                "were in work: give the step more memory or a smaller batch_size, then run it again"
-            ) from error
+        for placed in self._pool.batches(pictures):
+            yield self._on_gpu(placed)
+            self._copied.synchronize()  # long ago, mostly; its slots are used again now
 
     def _on_gpu(self, placed: Sequence[Placed]) -> list[Ready]:
         """The batch on the GPU, begun beside the network; problems stay."""

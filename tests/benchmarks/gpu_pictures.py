@@ -165,9 +165,7 @@ def drained(batches: Iterable[Any]) -> dict[str, float]:
 
 def cores_alone(decoder: Any, pictures: list[Any]) -> dict[str, float]:
     """What the processes decode when nothing is copied to the GPU."""
-    from data.curation.ahead import batches_ahead
-
-    return drained(batches_ahead(decoder._pool.begin, pictures, batch_size=BATCH))
+    return drained(decoder._pool.batches(pictures))
 
 
 def with_network(encoder: Any, decoder: Any, pictures: list[Any], alone: float) -> dict[str, float]:
@@ -192,10 +190,9 @@ def with_network(encoder: Any, decoder: Any, pictures: list[Any], alone: float) 
 
 def resizing(decoder: Any, prepare: Any, pictures: list[Any], repeats: int = 20) -> dict[str, float]:
     """The copy and the kernels by themselves, on an idle GPU."""
-    from data.curation.ahead import batches_ahead
     from data.curation.resize_gpu import resized
 
-    (placed,) = batches_ahead(decoder._pool.begin, pictures, batch_size=BATCH)
+    (placed,) = decoder._pool.batches(pictures)
     found = {}
     on_gpu = decoder._shared.cuda()
     for name, memory in (("copied_and_resized_us", decoder._shared), ("within_the_gpu_us", on_gpu)):
