@@ -37,6 +37,22 @@ def batches_ahead(
             future.cancel()
 
 
+def in_order(work: Callable[[Item], Done], items: Iterable[Item], threads: int) -> Iterator[Done]:
+    """`work` of each item, in order; with the one that the caller has, no more than `threads` results exist."""
+    flying: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                flying.append(pool.submit(work, item))
+                if len(flying) == threads:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()
+
+
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, each fetched by a thread while the caller has the one before it."""
     source = iter(items)

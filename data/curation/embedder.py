@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -92,9 +93,11 @@ class Embedder:
             for sample, keys in zip(samples, hashes, strict=True)
             for key, image in zip(keys, sample.images, strict=True)
         }
-        pictures = self._picture_cache.fill(key for keys in hashes for key in keys)
         questions = [first_question(sample) for sample in samples]
-        vectors = self._text_cache.fill(questions)
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(self._text_cache.fill, questions) if self.on_gpu else None  # fills its pauses
+            pictures = self._picture_cache.fill(key for keys in hashes for key in keys)
+            vectors = waiting.result() if waiting else self._text_cache.fill(questions)
         return Embeddings(
             sample_ids=[sample.sample_id for sample in samples],
             sources=[sample.source for sample in samples],

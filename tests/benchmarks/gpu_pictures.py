@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-PICTURES, DISTINCT, BATCH, SIDE = 40_960, 64, 256, 288
+PICTURES, DISTINCT, BATCH, SIDE = 65_536, 64, 256, 288
+SECONDS = 6  # with the network, at the rate of the decoder
 WARM_UP = 8  # batches: TorchScript looks at the first few before it compiles
 
 
@@ -111,20 +112,17 @@ def picture_figures(folder: Path) -> dict[str, Any]:
     distinct = jpegs(DISTINCT)
     known = [EncodedPicture(distinct[number % DISTINCT], str(number)) for number in range(PICTURES)]
     unknown = [EncodedPicture(payload, None) for payload in distinct] * (PICTURES // DISTINCT // 4)
-    figures: dict[str, Any] = {
-        "pictures": PICTURES,
-        "pixels": [640, 480],
-        "mean_bytes": sum(map(len, distinct)) // DISTINCT,
-        "processes": usable_cores(),
-        "network_alone": noted("network alone", network_alone(encoder)),
-    }
+    given = {"pixels": [640, 480], "mean_bytes": sum(map(len, distinct)) // DISTINCT, "processes": usable_cores()}
+    figures: dict[str, Any] = noted("pictures", given)
+    figures["network_alone"] = noted("network alone", network_alone(encoder))
     decoder = ProcessDecoder(encoder.prepare, BATCH)
-    cores_alone(decoder, known[: PICTURES // 4])  # starts the processes
-    figures["cores_alone"] = noted("cores alone", cores_alone(decoder, known[: PICTURES // 2]))
-    figures["without_network"] = noted("without network", drained(decoder.batches(known[: PICTURES // 2])))
+    cores_alone(decoder, known[: PICTURES // 8])  # starts the processes
+    figures["cores_alone"] = noted("cores alone", cores_alone(decoder, known[: PICTURES // 4]))
+    figures["without_network"] = noted("without network", drained(decoder.batches(known[: PICTURES // 4])))
     alone = figures["network_alone"]["images_per_second"]
-    figures["known"] = noted("with network", with_network(encoder, decoder, known, alone))
-    figures["unknown"] = noted("with network, unknown", with_network(encoder, decoder, unknown, alone))
+    count = BATCH * int(SECONDS * figures["without_network"]["images_per_second"] / BATCH)
+    figures["known"] = noted("with network", with_network(encoder, decoder, known[:count], alone))
+    figures["unknown"] = noted("with network, unknown", with_network(encoder, decoder, unknown[: count // 4], alone))
     figures["resizing"] = noted("resizing", resizing(decoder, encoder.prepare, known[:BATCH]))
     figures["agreement"] = noted("agreement", agreement(encoder, decoder, known[:BATCH]))
     decoder.close()

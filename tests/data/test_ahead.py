@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from data.curation.ahead import BATCHES_AHEAD, batches_ahead, one_ahead, started_ahead
+from data.curation.ahead import BATCHES_AHEAD, batches_ahead, in_order, one_ahead, started_ahead
 from data.shardwise import worker_pool
 
 
@@ -65,6 +65,24 @@ def test_an_error_comes_out_and_ends_the_work(pool):
         list(batches_ahead(partial(pool.submit, work), range(10_000), batch_size=5))
     time.sleep(0.05)
     assert len(done) < 100
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count", [0, 2, 20])
+def test_threads_give_results_in_order_and_no_more_than_may_exist(count, threads):
+    begun: list[int] = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.002 * (number % 3))
+        return -number
+
+    seen = []
+    for result in in_order(work, range(count), threads):
+        time.sleep(0.001)
+        assert len(begun) <= len(seen) + threads
+        seen.append(result)
+    assert seen == [-number for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
