@@ -122,7 +122,8 @@ def picture_figures(folder: Path) -> dict[str, Any]:
     alone = figures["network_alone"]["images_per_second"]
     count = BATCH * int(SECONDS * figures["without_network"]["images_per_second"] / BATCH)
     figures["known"] = noted("with network", with_network(encoder, decoder, known[:count], alone))
-    figures["unknown"] = noted("with network, unknown", with_network(encoder, decoder, unknown[: count // 4], alone))
+    few = unknown[: max(2 * WARM_UP * BATCH, count // 4)]
+    figures["unknown"] = noted("with network, unknown", with_network(encoder, decoder, few, alone))
     figures["resizing"] = noted("resizing", resizing(decoder, encoder.prepare, known[:BATCH]))
     figures["agreement"] = noted("agreement", agreement(encoder, decoder, known[:BATCH]))
     decoder.close()
