@@ -61,12 +61,12 @@ def map_shards(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def worker_pool(workers: int, begin: Callable[..., None] | None = None, *given: object) -> ProcessPoolExecutor:
-    """Processes that start in milliseconds, see today's environment and end with this one; each calls `begin(*given)`.
+def worker_pool(workers: int, begin: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """Processes that start in milliseconds, see today's environment and end with this one; each calls `begin` first.
 
-    What is given may be what only a starting process can take over, such as a file's descriptor.
+    That may be a `partial` with what only a starting process can take over, such as a file's descriptor.
     """
-    first = (dict(os.environ), begin, *given)
+    first = (dict(os.environ), begin)
     return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_begin, initargs=first)
 
 
@@ -80,7 +80,7 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def _begin(environment: dict[str, str], then: Callable[..., None] | None, *given: object) -> None:
+def _begin(environment: dict[str, str], then: Callable[[], None] | None) -> None:
     """Take over the parent's environment as it is now, not as it was when the server started; and end with the parent.
 
     A worker whose parent was killed would otherwise wait for work for ever.
@@ -96,7 +96,7 @@ def _begin(environment: dict[str, str], then: Callable[..., None] | None, *given
 
     threading.Thread(target=watch, daemon=True).start()
     if then is not None:
-        then(*given)
+        then()
 
 
 def shard_table(payload: bytes, columns: Sequence[str] | None = None) -> pa.Table:

@@ -4,9 +4,8 @@ Here threads do it, for a network on the processor, which keeps the cores busy a
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,12 +77,15 @@ class ThreadDecoder:
     """Decodes and makes smaller by threads."""
 
     def __init__(self, prepare: Preparation, batch_size: int) -> None:
-        self._pool, self._batch_size = ThreadPoolExecutor(usable_cores()), batch_size
-        self._begin = partial(self._pool.submit, ready_pictures, prepare)
+        self._prepare, self._batch_size = prepare, batch_size
+        self._pool = ThreadPoolExecutor(usable_cores())
 
     def batches(self, pictures: Sequence[EncodedPicture]) -> Iterator[list[Ready]]:
         """All pictures in order; pixels are arrays."""
         return batches_ahead(self._begin, pictures, batch_size=self._batch_size)
+
+    def _begin(self, pictures: Sequence[EncodedPicture]) -> Future[list[Ready]]:
+        return self._pool.submit(ready_pictures, self._prepare, pictures)
 
     def close(self) -> None:
         """End the threads."""

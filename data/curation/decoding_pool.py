@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -85,12 +86,12 @@ class DecodingPool:
         count = (BATCHES_AHEAD + 1) * -(-batch_size // PIECE)  # with the batch that the caller has
         self._slots, self._batch_size = Slots.of(prepare), batch_size
         self._memory = SharedBytes(self._slots.pixels_of(count - 1).stop)
-        self._pool = worker_pool(usable_cores(), _begin, self._memory, self._slots, prepare)
+        self._pool = worker_pool(usable_cores(), partial(_begin, self._memory, self._slots, prepare))
         self._order = deque((slot, Future[list[Placed]]()) for slot in range(count))
         for _, nothing in self._order:
             nothing.set_result([])
         self.shared = self._memory.array
-        self._bytes = memoryview(self.shared)  # takes a file without numpy's detours
+        self._bytes = self.shared.data  # takes a file without numpy's detours
 
     def batches(self, pictures: Sequence[EncodedPicture]) -> Iterator[list[Placed]]:
         """All pictures in order, a batch at a time; each lies where it is until the next batch is asked for.
