@@ -109,7 +109,8 @@ class DecodingPool:
     def _begin(self, pictures: Sequence[EncodedPicture]) -> Future[list[Placed]]:
         """Decode at most `PIECE` pictures into the slot whose turn it is."""
         slot, before = self._order.popleft()
-        wait([before])  # it is done, unless somebody gave up waiting for it
+        if not before.cancelled():  # else no process ever took it
+            wait([before])  # it is done, unless somebody gave up waiting for it
         files = self._slots.files_of(slot)
         listed: list[tuple[range | bytes, str | None]] = []
         at = files.start
