@@ -1,4 +1,4 @@
-"""JPEGs that are known to be sound, decoded straight into an array: Pillow's very pixels in two thirds of its time.
+"""JPEGs that are known to be sound, decoded straight into an array: Pillow's very pixels, a fifth faster.
 
 simplejpeg keeps no Python lock while it decodes; it and Pillow use the same library, libjpeg-turbo.
 """
