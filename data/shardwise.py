@@ -62,9 +62,13 @@ def map_shards(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that start in milliseconds, see today's environment and end with this one."""
-    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=begin_worker, initargs=(dict(os.environ),))
+def worker_pool(workers: int, begin: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """Processes that start in milliseconds, see today's environment and end with this one; each calls `begin` first.
+
+    That may be a `partial` with what only a starting process can take over, such as a file's descriptor.
+    """
+    first = (dict(os.environ), begin)
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=begin_worker, initargs=first)
 
 
 def _context() -> BaseContext:
@@ -77,7 +81,7 @@ def _context() -> BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def begin_worker(environment: dict[str, str]) -> None:
+def begin_worker(environment: dict[str, str], then: Callable[[], None] | None = None) -> None:
     """Take over the parent's environment as it is now, not as it was when the server started; and end with the parent.
 
     A worker whose parent was killed would otherwise wait for work for ever.
@@ -92,6 +96,8 @@ def begin_worker(environment: dict[str, str]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    if then is not None:
+        then()
 
 
 def shard_table(payload: bytes, columns: Sequence[str] | None = None) -> pa.Table:

@@ -5,7 +5,7 @@ Pictures are decoded while the network is busy: a GPU encodes some thousands a s
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
@@ -16,23 +16,18 @@ PIECE = 16  # items in one errand: with a single one, a process would spend its 
 
 
 def batches_ahead(
-    work: Callable[[Sequence[Item]], list[Done]],
-    items: Sequence[Item],
-    *,
-    batch_size: int,
-    pool: Executor,
-    piece: int = PIECE,
+    begin: Callable[[Sequence[Item]], Future[list[Done]]], items: Sequence[Item], *, batch_size: int
 ) -> Iterator[list[Done]]:
-    """`work` of all items, `batch_size` results at a time, in order; it gets `piece` items and gives as many results.
+    """Results of all items, `batch_size` at a time, in order; `begin` gets `PIECE` items, or fewer at a batch's end.
 
-    At most `BATCHES_AHEAD` batches are done or in work beyond the one that the caller has. An error of `work` is
+    At most `BATCHES_AHEAD` batches are done or in work beyond the one that the caller has. An error of the work is
     raised here, and nothing new is begun.
     """
     flying: deque[list[Future[list[Done]]]] = deque()
     try:
         for start in range(0, len(items), batch_size):
             batch = items[start : start + batch_size]
-            flying.append([pool.submit(work, batch[at : at + piece]) for at in range(0, len(batch), piece)])
+            flying.append([begin(batch[at : at + PIECE]) for at in range(0, len(batch), PIECE)])
             if len(flying) > BATCHES_AHEAD:
                 yield list(chain.from_iterable(future.result() for future in flying.popleft()))
         while flying:
@@ -40,6 +35,22 @@ def batches_ahead(
     finally:
         for future in chain.from_iterable(flying):
             future.cancel()
+
+
+def in_order(work: Callable[[Item], Done], items: Iterable[Item], threads: int) -> Iterator[Done]:
+    """`work` of each item, in order; with the one that the caller has, no more than `threads` results exist."""
+    flying: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                flying.append(pool.submit(work, item))
+                if len(flying) == threads:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()
 
 
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:

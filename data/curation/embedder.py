@@ -2,13 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from data.curation.ahead import started_ahead
-from data.curation.decoding import CoreDecoder, EncodedPicture, GpuDecoder, Ready, ReadyPicture, stacked
+from data.curation.decoding import Decoder, EncodedPicture, Ready, ReadyPicture, ThreadDecoder, stacked
 from data.curation.encoder_parts import normalised
 from data.curation.encoders import ImageEncoder, TextEncoder
 from data.curation.vectors import Embeddings
@@ -59,6 +60,15 @@ class Cache(Generic[Value]):
         return chosen
 
 
+def decoder_for(images: ImageEncoder) -> Decoder:
+    """What decodes for this encoder: where the network leaves the cores alone, they all have a process."""
+    if not images.on_gpu:
+        return ThreadDecoder(images.prepare, images.batch_size)
+    from data.curation.process_decoder import ProcessDecoder
+
+    return ProcessDecoder(images.prepare, images.batch_size)
+
+
 class Embedder:
     """Samples in, `Embeddings` out; equal texts and equal image files are encoded once."""
 
@@ -67,7 +77,7 @@ class Embedder:
         self._text_cache: Cache[np.ndarray] = Cache(lambda keys: list(texts.embed_texts(keys)))
         self._picture_cache: Cache[Picture] = Cache(self._encode)
         self._files: dict[str, tuple[ImageRef, str]] = {}
-        self._decoder = (GpuDecoder if images.on_gpu else CoreDecoder)(images.prepare)
+        self._decoder = decoder_for(images)
         self.on_gpu = images.on_gpu
         self.widths = (images.width, texts.width)
 
@@ -83,9 +93,11 @@ class Embedder:
             for sample, keys in zip(samples, hashes, strict=True)
             for key, image in zip(keys, sample.images, strict=True)
         }
-        pictures = self._picture_cache.fill(key for keys in hashes for key in keys)
         questions = [first_question(sample) for sample in samples]
-        vectors = self._text_cache.fill(questions)
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(self._text_cache.fill, questions) if self.on_gpu else None  # fills its pauses
+            pictures = self._picture_cache.fill(key for keys in hashes for key in keys)
+            vectors = waiting.result() if waiting else self._text_cache.fill(questions)
         return Embeddings(
             sample_ids=[sample.sample_id for sample in samples],
             sources=[sample.source for sample in samples],
@@ -107,7 +119,7 @@ class Embedder:
         ready: list[ReadyPicture] = []
 
         def begun() -> Iterator[Callable[[], np.ndarray]]:
-            for batch in self._decoder.batches(files, self._images.batch_size):
+            for batch in self._decoder.batches(files):
                 usable = [self._usable(key, one) for key, one in zip(keys[len(ready) :], batch, strict=False)]
                 ready.extend(usable)
                 yield self._images.begin(stacked([picture.network for picture in usable]))

@@ -3,10 +3,11 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from data.curation.ahead import BATCHES_AHEAD, batches_ahead, one_ahead, started_ahead
+from data.curation.ahead import BATCHES_AHEAD, batches_ahead, in_order, one_ahead, started_ahead
 from data.shardwise import worker_pool
 
 
@@ -23,20 +24,25 @@ def negative(items):
 
 @pytest.mark.parametrize(("items", "batch_size"), [(0, 4), (1, 4), (4, 4), (23, 4), (23, 1), (100, 40), (100, 200)])
 def test_every_result_comes_once_in_order(pool, items, batch_size):
-    found = list(batches_ahead(negative, range(items), batch_size=batch_size, pool=pool))
+    found = list(batches_ahead(partial(pool.submit, negative), range(items), batch_size=batch_size))
     assert [value for batch in found for value in batch] == [-item for item in range(items)]
     assert all(len(batch) == batch_size for batch in found[:-1])
 
 
 def test_processes_do_the_same():
     with worker_pool(2) as processes:
-        found = list(batches_ahead(sorted, list(range(100)), batch_size=40, pool=processes))
+        found = list(batches_ahead(partial(processes.submit, sorted), list(range(100)), batch_size=40))
     assert found == [list(range(40)), list(range(40, 80)), list(range(80, 100))]
 
 
 def test_no_more_than_the_batches_ahead_are_begun(pool):
     begun: list[int] = []
-    batches = batches_ahead(lambda items: begun.extend(items) or list(items), range(1000), batch_size=10, pool=pool)
+
+    def work(items):
+        begun.extend(items)
+        return list(items)
+
+    batches = batches_ahead(partial(pool.submit, work), range(1000), batch_size=10)
     next(batches)
     time.sleep(0.1)
     assert len(begun) <= 10 * (BATCHES_AHEAD + 1)
@@ -56,9 +62,27 @@ def test_an_error_comes_out_and_ends_the_work(pool):
         return list(items)
 
     with pytest.raises(ValueError, match="the thirteenth"):
-        list(batches_ahead(work, range(10_000), batch_size=5, pool=pool))
+        list(batches_ahead(partial(pool.submit, work), range(10_000), batch_size=5))
     time.sleep(0.05)
     assert len(done) < 100
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count", [0, 2, 20])
+def test_threads_give_results_in_order_and_no_more_than_may_exist(count, threads):
+    begun: list[int] = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.002 * (number % 3))
+        return -number
+
+    seen = []
+    for result in in_order(work, range(count), threads):
+        time.sleep(0.001)
+        assert len(begun) <= len(seen) + threads
+        seen.append(result)
+    assert seen == [-number for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

@@ -1,4 +1,4 @@
-"""Pictures made ready for the network: by threads, by processes, and what a GPU's JPEG decoder may take."""
+"""Pictures made ready for the network by threads, and the JPEGs that need no checks."""
 
 import io
 
@@ -7,20 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from data.curation.decoding import (
-    CoreDecoder,
-    EncodedPicture,
-    GpuDecoder,
-    ReadyPicture,
-    ready_in_process,
-    ready_pictures,
-    stacked,
-)
-from data.curation.jpeg_gpu import _resized, is_plain_jpeg
+from data.curation.decoding import EncodedPicture, ReadyPicture, ThreadDecoder, ready_pictures, stacked
 from data.curation.jpeg_header import jpeg_header
 from data.curation.picture_encoders import Preparation
+from data.curation.plain_jpeg import decoded_jpeg, plain_jpeg
 from data.images import decode_image, pixel_hash
-from data.shardwise import worker_pool
 
 PREPARE = Preparation(size=48)
 
@@ -41,6 +32,12 @@ def rotated():
     return encoded(picture(1), exif=exif)
 
 
+def enlarged(payload):
+    """The same file, whose header now claims 60,000 x 60,000 pixels."""
+    at = payload.index(b"\xff\xc0") + 5
+    return payload[:at] + (60_000).to_bytes(2, "big") * 2 + payload[at + 4 :]
+
+
 @pytest.mark.parametrize(
     ("payload", "fits"),
     [
@@ -50,14 +47,14 @@ def rotated():
         (encoded(picture(1).convert("CMYK")), False),
         (rotated(), False),
         (encoded(picture(1), "PNG"), False),
-        (encoded(picture(1, 2500, 1700)), False),
+        (enlarged(encoded(picture(1))), False),
         (b"\xff\xd8 no picture", False),
         (b"", False),
     ],
-    ids=["plain", "progressive", "grey", "cmyk", "rotated", "png", "large", "broken", "empty"],
+    ids=["plain", "progressive", "grey", "cmyk", "rotated", "png", "bomb", "broken", "empty"],
 )
 def test_plain_jpegs_are_upright_and_of_one_pass(payload, fits):
-    assert is_plain_jpeg(payload) is fits
+    assert (plain_jpeg(payload) is not None) is fits
 
 
 @pytest.mark.parametrize("kind", ["RGB", "L", "CMYK"])
@@ -83,24 +80,11 @@ def test_pictures_are_resized_as_pillow_does(mode, resample):
         assert np.abs(found - np.asarray(image.resize((48, 48), resample)).astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_tensors_are_resized_alike_whatever_their_sizes(mode, monkeypatch):
-    monkeypatch.setattr("data.curation.jpeg_gpu.TOGETHER", 10_000)  # two of the small ones at a time
-    sizes = [(80, 60), (31, 200), (80, 60), (20, 20), (80, 60), (80, 60)]
-    pictures = [picture(seed, *size) for seed, size in enumerate(sizes)]
-    tensors = [torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in pictures]
-    found = np.stack(_resized(tensors, 48, mode)).astype(int)
-    expected = np.stack([Preparation(size=48, mode=mode)(one) for one in pictures]).astype(int)
-    assert found.shape == (6, 48, 48, 3)
-    assert np.abs(found - expected).max() <= 3  # bytes are rounded, and clipped, after each of two passes
-    assert np.abs(found - expected).mean() < 0.3
-
-
 def test_pictures_come_in_order_with_what_is_wrong_with_them():
     payloads = [encoded(picture(seed), "PNG" if seed % 3 else "JPEG") for seed in range(40)]
     payloads[7] = payloads[7][:60]
-    made = CoreDecoder(PREPARE)
-    batches = list(made.batches([EncodedPicture(payload, None) for payload in payloads], 16))
+    made = ThreadDecoder(PREPARE, 16)
+    batches = list(made.batches([EncodedPicture(payload, None) for payload in payloads]))
     made.close()
     assert [len(batch) for batch in batches] == [16, 16, 8]
     ready = [one for batch in batches for one in batch]
@@ -123,6 +107,15 @@ def test_a_known_jpeg_has_pillows_pixels(kind, subsampling):
     assert np.array_equal(known.network, unknown.network)
 
 
+def test_a_jpeg_is_decoded_into_the_room_that_is_given():
+    payload = encoded(picture(3, 33, 21))
+    room = np.zeros(33 * 21 * 3 + 100, np.uint8)
+    pixels = decoded_jpeg(payload, plain_jpeg(payload), room)
+    assert np.shares_memory(pixels, room)
+    assert np.array_equal(room[: pixels.size].reshape(21, 33, 3), np.asarray(decode_image(payload)))
+    assert not room[pixels.size :].any()
+
+
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
 def test_a_known_jpeg_that_was_damaged_since_is_said_so(kept):
     payload = encoded(picture(1, 200, 100))
@@ -130,39 +123,12 @@ def test_a_known_jpeg_that_was_damaged_since_is_said_so(kept):
     assert isinstance(found, str)
 
 
-def test_processes_make_the_same_pictures():
-    pictures = [EncodedPicture(encoded(picture(seed), "PNG"), None) for seed in range(3)]
-    threads = torch.get_num_threads()
-    with worker_pool(1) as pool:
-        found = pool.submit(ready_in_process, PREPARE, pictures).result()
-    assert [one.pixels for one in found] == [one.pixels for one in ready_pictures(PREPARE, pictures)]
-    assert torch.get_num_threads() == threads
-
-
 def test_a_known_hash_is_not_computed_again():
-    decoder = CoreDecoder(PREPARE)
-    (batch,) = decoder.batches([EncodedPicture(encoded(picture(1)), "known")], 4)
+    decoder = ThreadDecoder(PREPARE, 4)
+    (batch,) = decoder.batches([EncodedPicture(encoded(picture(1)), "known")])
     decoder.close()
     assert isinstance(batch[0], ReadyPicture)
     assert batch[0].pixels == "known"
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_a_gpu_gives_nearly_the_same_pictures_in_the_same_order():
-    payloads = [encoded(picture(seed, 160, 120), "PNG" if seed % 3 == 0 else "JPEG") for seed in range(40)]
-    payloads[9] = payloads[9][:60]
-    pictures = [EncodedPicture(payload, str(seed) if seed % 2 else None) for seed, payload in enumerate(payloads)]
-    found = []
-    for kind in (GpuDecoder, CoreDecoder):
-        decoder = kind(PREPARE)
-        found.append([one for batch in decoder.batches(pictures, 16) for one in batch])
-        decoder.close()
-    assert [number for number, one in enumerate(found[0]) if isinstance(one, str)] == [9]
-    for gpu, cores in zip(*found, strict=True):
-        if not isinstance(gpu, str):
-            assert gpu.pixels == cores.pixels
-            assert gpu.network.is_cuda
-            assert np.abs(gpu.network.cpu().numpy().astype(int) - cores.network.astype(int)).mean() < 3
 
 
 def test_stacking_keeps_arrays_and_tensors():
