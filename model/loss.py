@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from model.cross_entropy import linear_cross_entropy
 from model.inputs.batch import IGNORE_INDEX
 
 Reduction = Literal["sqrt", "token", "sample"]
@@ -50,15 +50,3 @@ def token_losses(
     """
     losses = linear_cross_entropy(hidden[answers - 1], head, labels[answers])
     return losses * weights[answers]
-
-
-def linear_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of labels [N] under head(hidden [N, D]), float32 [N]."""
-    return F.cross_entropy(head(hidden).float(), labels, reduction="none")
-
-
-def _counted(labels: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
-    """Bool [T]. A sample's first token has no predecessor that predicts it and never counts."""
-    counted = labels != IGNORE_INDEX
-    counted[cu_seqlens[:-1]] = False
-    return counted

@@ -1,6 +1,6 @@
 """torch.compile, layer by layer: one graph for all layers of a kind, found again on disk by the next process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,13 +20,12 @@ def compile_layers(model: VisionLanguageModel, recomputed: Mapping[str, float]) 
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # layers share their code
     for name, layers in repeated_layers(model).items():
-        share = recomputed[name]
-        backend = partial(_inductor, 1.0 if share == 1 else 1.0 - share)  # one object: layers share what it compiles
+        backend = partial(_inductor, 1.0 - recomputed[name])  # one object: layers share what it compiles
         for layer in layers:
             layer.compile(backend=backend, dynamic=True)
 
 
-def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
     """Inductor, keeping `budget` of the activations that it would keep by itself."""
     from torch._inductor.compile_fx import compile_fx
 

@@ -91,7 +91,7 @@ class TrainingEngine:
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
         prepare_layers(model, settings, device)
         undecayed = token_tables(model.language) if settings.only_new_tokens else ()
-        groups = parameter_groups(model, settings.weight_decay, undecayed, settings.learning_rate_factors)
+        groups = parameter_groups(model, settings.weight_decay, undecayed, dict(settings.learning_rate_factors))
         trainable = sum(parameter.numel() for group in groups for parameter in group["params"])
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
         micro_batches = settings.packs_per_step // self.world

@@ -29,7 +29,7 @@ def parameter_groups(
     model: nn.Module,
     weight_decay: float,
     undecayed: Iterable[nn.Parameter] = (),
-    factors: Mapping[str, float] | None = None,
+    factors: Mapping[Any, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The optimizer's groups: trainable parameters only, matrices and kernels with decay, all else without.
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 from torch import distributed
 
 
@@ -15,7 +14,9 @@ def fuse_gradient_checks(optimizer: Any) -> None:
     the 733 parameters of Eagle2-1B the GPU waits 70 ms of a step of 580. One gradient that isn't finite makes the norm
     so, which DeepSpeed's `step` looks at as well. The norm is float32 here; it only scales the clipping.
     """
-    if isinstance(optimizer, DeepSpeedZeroOptimizer):
+    from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
+
+    if isinstance(optimizer, DeepSpeedZeroOptimizer):  # with several packs a step ZeRO-1 has another, which is quick
 
         def norm(gradients: Iterable[torch.Tensor], params: Sequence[torch.Tensor], norm_type: int = 2) -> torch.Tensor:
             kept = [gradient for gradient in gradients if not getattr(gradient, "_zero_padding", False)]

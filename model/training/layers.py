@@ -14,7 +14,8 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
     """Give the layers of a network whose parts are frozen already the ways that a stage wants; parameters stay.
 
     On a GPU and below ZeRO-3, whose hooks would cut the graphs, layers are compiled; the compiler then also decides
-    what of a layer to keep, so that a share of recomputation is one of memory. Elsewhere it is a share of the layers.
+    what of a layer to keep, so that a share of recomputation is one of memory. Elsewhere it is a share of the layers
+    (torch.compile doesn't look into a layer that `checkpoint` calls).
     """
     shares = settings.activation_checkpointing.model_dump()
     compiled = settings.compile and device.type == "cuda" and settings.zero_stage < 3
@@ -25,7 +26,6 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
         if model.vision.convnext is not None:
             fast_blocks(model.vision.convnext.trunk)
     if compiled:
-        checkpoint_activations(model, {name: float(share == 1) for name, share in shares.items()})
         compile_layers(model, shares)
     else:
         checkpoint_activations(model, shares)

@@ -1,13 +1,18 @@
-"""The whole network under torch.compile against eager mode, in float32 on the CPU."""
+"""The network with its layers under torch.compile against eager mode, in float32 on the CPU."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._functorch.aot_autograd import aot_module_simplified
+from torch._functorch.partitioners import min_cut_rematerialization_partition
 
 from model.inputs.merge import merge
 from model.loss import token_weights
-from model.vlm import PackTensors
+from model.training.compiling import compile_layers
+from model.vlm import PackTensors, build_model
 
 
 @pytest.fixture
@@ -24,23 +29,39 @@ def assert_compiled():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile's CPU backend needs a C++ compiler")
-def test_compiled_to_machine_code_the_loss_is_eagers(tiny_model, pack):
+def test_with_its_layers_compiled_to_machine_code_the_loss_is_eagers(tiny_model, pack):
     """Forward only: the C++ of the backward pass takes another minute and a half to compile."""
     with torch.no_grad():
-        (eager, _), (compiled, _) = tiny_model(*pack), torch.compile(tiny_model)(*pack)
+        eager = tiny_model(*pack)[0]
+        compile_layers(tiny_model, {"siglip": 0.0, "convnext": 0.0, "language": 0.0})
+        compiled = tiny_model(*pack)[0]
     assert_compiled()
     assert compiled.item() == pytest.approx(eager.item(), rel=1e-6)
 
 
-def test_traced_loss_and_gradients_are_eagers(tiny_model, pack):
-    """The compiler's own graphs of both passes, run without generated code."""
-    eager, _ = tiny_model(*pack)
-    eager.backward()
-    expected = {name: parameter.grad for name, parameter in tiny_model.named_parameters()}
-    tiny_model.zero_grad(set_to_none=True)
-    traced, _ = torch.compile(tiny_model, backend="aot_eager")(*pack)
-    traced.backward()
+@pytest.mark.slow
+def test_whatever_compiled_layers_recompute_the_gradients_are_eagers(tiny_settings, pack, monkeypatch):
+    """Torch's own partition into forward and backward pass, run without generated code."""
+
+    def partitioned(graph, inputs):
+        run = partial(aot_module_simplified, partition_fn=min_cut_rematerialization_partition)
+        return run(graph, inputs, fw_compiler=as_it_is, bw_compiler=as_it_is)
+
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", partitioned)
+    losses, gradients = [], []
+    for compiled in (False, True):
+        model = build_model(tiny_settings, 96, 90, seed=3)
+        if compiled:
+            compile_layers(model, {"siglip": 0.5, "convnext": 1.0, "language": 0.5})
+        loss, _ = model(*pack)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
     assert_compiled()
-    assert traced.item() == pytest.approx(eager.item(), rel=1e-6)
-    for name, parameter in tiny_model.named_parameters():
-        assert torch.allclose(parameter.grad, expected[name], atol=1e-5, rtol=1e-4), name
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    for name, expected in gradients[0].items():
+        assert torch.allclose(gradients[1][name], expected, atol=1e-5, rtol=1e-4), name
+
+
+def as_it_is(graph, _):
+    return make_boxed_func(graph.forward)
