@@ -50,3 +50,10 @@ def token_losses(
     """
     losses = linear_cross_entropy(hidden[answers - 1], head, labels[answers])
     return losses * weights[answers]
+
+
+def _counted(labels: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
+    """Bool [T]. A sample's first token has no predecessor that predicts it and never counts."""
+    counted = labels != IGNORE_INDEX
+    counted[cu_seqlens[:-1]] = False
+    return counted
