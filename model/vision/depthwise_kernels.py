@@ -143,7 +143,8 @@ def _sum_taps(
 class Shape:
     """How a kernel is cut: `columns` x `channels` a program, in `warps` warps whose threads take `vector` channels.
 
-    `registers` caps those of a thread (None: as many as the compiler likes), so that more programs share a core.
+    `registers` caps those of a thread (None: as many as the compiler likes), so that more programs share a core;
+    `ahead` rows are loaded before they are needed; `unroll` rows make one turn of the loop.
     """
 
     columns: int
@@ -156,7 +157,7 @@ class Shape:
 
 
 CORRELATE = Shape(columns=8, channels=64, ahead=1)
-SUM_TAPS = Shape(columns=4, channels=64, ahead=1)
+SUM_TAPS = Shape(columns=4, channels=64, registers=168, ahead=1)  # three programs a core
 PROGRAMS = 2048  # that share the weight gradient, about; fixed, so that its order of sums is the same on every chip
 
 

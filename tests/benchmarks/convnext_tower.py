@@ -10,7 +10,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
-from model.vision.channels_last import PatchConv, fast_blocks
+from model.vision.channels_last import PatchConv, fast_blocks, fast_patches
 
 DIMS, DEPTHS, SIDES = (384, 768, 1536, 3072), (3, 4, 30, 3), (128, 64, 32, 16)
 WAYS = ("timm_eager", "timm_compiled", "ours_eager", "ours_compiled", "ours_compiled_recompute")
@@ -43,6 +43,7 @@ def made(way: str) -> ConvNeXt:
     trunk = trunk.to(torch.bfloat16, memory_format=torch.channels_last)
     if "ours" in way:
         fast_blocks(trunk)
+        fast_patches(trunk)
     blocks = [block for stage in trunk.stages for block in stage.blocks]
     if "recompute" in way:
         for block in blocks:

@@ -7,7 +7,7 @@ import torch
 from timm.models.convnext import ConvNeXt
 from torch import nn
 
-from model.vision.channels_last import ChannelsLastBlock, PatchConv, fast_blocks
+from model.vision.channels_last import ChannelsLastBlock, PatchConv, fast_blocks, fast_patches
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def trunk():
 def fast(trunk):
     made = copy.deepcopy(trunk)
     fast_blocks(made)
+    fast_patches(made)
     return made
 
 
