@@ -23,7 +23,9 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
         use_float8(model, settings.float8)
     if device.type == "cuda":
         fast_patches(model.vision)
-        if model.vision.convnext is not None and settings.zero_stage < 3:  # blocks read weights of modules they don't call
+        if (
+            model.vision.convnext is not None and settings.zero_stage < 3
+        ):  # blocks read weights of modules they don't call
             fast_blocks(model.vision.convnext.trunk)
     if compiled:
         compile_layers(model, shares)
