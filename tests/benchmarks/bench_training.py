@@ -24,13 +24,14 @@ import numpy as np
 import torch
 from training_case import Bench, Case, Timing, matmul_ceiling, start
 from training_cases import CASES
+from training_plain import PlainBench
 
 from model.training.flops import pack_flops
 
 
 def measured(case: Case, device: torch.device, ceiling: float, profile: bool) -> dict[str, Any]:
     """Run a case; what it took a GPU."""
-    bench = Bench(case, device)
+    bench = PlainBench(case, device) if case.way == "plain" else Bench(case, device)
     try:
         timing = bench.run()
         if profile:
@@ -40,7 +41,7 @@ def measured(case: Case, device: torch.device, ceiling: float, profile: bool) ->
         bench.close()
 
 
-def row(case: Case, bench: Bench, timing: Timing, ceiling: float) -> dict[str, Any]:
+def row(case: Case, bench: Bench | PlainBench, timing: Timing, ceiling: float) -> dict[str, Any]:
     """The figures of one rank, all of which do the same."""
     lengths = [tiles * bench.model_settings.tokens_per_tile + text for tiles, text, _ in case.mix]
     flops = (
@@ -56,7 +57,7 @@ def row(case: Case, bench: Bench, timing: Timing, ceiling: float) -> dict[str, A
     )
     return {
         "case": case.name,
-        "gpus": bench.engine.world,
+        "gpus": bench.world,
         "seconds": round(timing.seconds, 4),
         "samples_per_second": round(case.packs * len(case.mix) / timing.seconds, 3),
         "tokens_per_second": round(case.packs * sum(lengths) / timing.seconds),
@@ -67,6 +68,13 @@ def row(case: Case, bench: Bench, timing: Timing, ceiling: float) -> dict[str, A
         "first_step": round(timing.first, 1),
         "losses": [round(loss, 4) for loss in timing.losses],
     }
+
+
+def compare(rows: list[dict[str, Any]], vs: str) -> None:
+    """Tell the last case's samples a second over those of `vs`, if that one has run."""
+    base = next((row for row in rows if row["case"] == vs), None)
+    if base is not None:
+        rows[-1][f"times_{vs}"] = round(rows[-1]["samples_per_second"] / base["samples_per_second"], 3)
 
 
 def kernels(bench: Bench, top: int = 32) -> str:
@@ -104,6 +112,7 @@ def main() -> int:
     for name in options.only or CASES:
         try:
             report["cases"].append(measured(CASES[name], device, ceiling, options.profile and lead))
+            compare(report["cases"], CASES[name].vs)
             if lead:
                 print(json.dumps(report["cases"][-1]), flush=True)
         except Exception:

@@ -6,16 +6,23 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
+from training_mixes import EIGHT, Mix
+from transformers import AttentionInterface
 
+from model import vlm
+from model.attention import PACKED_ATTENTION
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample, PackedBatch
 from model.inputs.merge import merge
@@ -27,21 +34,28 @@ from model.training.freezing import freeze
 from model.vlm import PackTensors, VisionLanguageModel
 
 IMAGE_ID = 151_665
+MASKED = "benchmark_masked"
+MASK: dict[str, Any] = {}
 ALL = ("connector", "vision", "language")
-Mix = tuple[tuple[int, int, int], ...]  # (tiles, text tokens, answer tokens) of each sample
-EIGHT: Mix = ((6, 512, 128),) * 8  # 8 x 2,048 tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What to train and how; `stage` are settings of `StageSettings` over the benchmark's."""
+    """What to train and how.
+
+    `stage` are settings of `StageSettings` over the benchmark's, `packs` those of a rank and step. `vs` names the case
+    whose samples a second this one's are compared with. `way`: packs through our engine, the same with a dense mask in
+    the decoder's attention, or the plain way (`training_plain`).
+    """
 
     name: str
     preset: str
     mix: Mix = EIGHT
     trainable: tuple[str, ...] = ALL
     stage: dict[str, Any] = field(default_factory=dict)
-    packs: int = 1  # a rank and step
+    packs: int = 1
+    way: Literal["packed", "masked", "plain"] = "packed"
+    vs: str = ""
     warmup: int = 2
     steps: int = 5
 
@@ -96,6 +110,41 @@ def made_pack(settings: ModelSettings, mix: Mix, seed: int) -> PackedBatch:
     return merge(samples)
 
 
+def timed_steps(step: Callable[[], torch.Tensor], case: Case, together: Callable[[], object]) -> Timing:
+    """Seconds of a case's steps, which all ranks begin `together`."""
+    seconds, losses = [], []
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(case.warmup + case.steps):
+        torch.cuda.synchronize()
+        together()
+        begin = time.perf_counter()
+        losses.append(step())
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begin)
+    return Timing(
+        seconds=statistics.median(seconds[case.warmup :]),
+        first=seconds[0],
+        peak_gib=torch.cuda.max_memory_allocated() / 2**30,
+        losses=tuple(float(loss) for loss in losses),
+    )
+
+
+@torch.compiler.disable
+def masked_attention(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **borders: Any
+) -> tuple[torch.Tensor, None]:
+    """The decoder's attention over a whole pack with a dense mask [T, T], made once a pack."""
+    sequence = borders["sequence"]
+    if MASK.get("of") is not sequence:
+        same = sequence[:, None] == sequence[None]
+        MASK.update(of=sequence, mask=same & torch.ones_like(same).tril_())
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=MASK["mask"], enable_gqa=True)
+    return output.transpose(1, 2), None
+
+
+AttentionInterface.register(MASKED, masked_attention)
+
+
 class Bench:
     """A case ready to step."""
 
@@ -103,9 +152,11 @@ class Bench:
         self.case, self.device = case, device
         self.model_settings = settings or preset(case.preset)
         self.stage = case.settings(int(os.environ["WORLD_SIZE"]))
+        vlm.PACKED_ATTENTION = MASKED if case.way == "masked" else PACKED_ATTENTION
         self.model = network(self.model_settings, device)
         freeze(self.model, case.trainable)
         self.engine = TrainingEngine(self.model, self.stage, device)
+        self.world = self.engine.world
         batches = [made_pack(self.model_settings, case.mix, seed) for seed in range(case.packs)]
         weighted = [token_weights(batch.labels, batch.cu_seqlens, "sqrt") for batch in batches]
         self.total = sum(share for _, share in weighted) * self.engine.world
@@ -125,21 +176,9 @@ class Bench:
 
     def run(self) -> Timing:
         """Warm up, then time."""
-        seconds, losses = [], []
-        torch.cuda.reset_peak_memory_stats()
-        for _ in range(self.case.warmup + self.case.steps):
-            torch.cuda.synchronize()
-            self.engine.barrier()
-            begin = time.perf_counter()
-            losses.append(self.step())
-            torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - begin)
-        return Timing(
-            seconds=statistics.median(seconds[self.case.warmup :]),
-            first=seconds[0],
-            peak_gib=torch.cuda.max_memory_allocated() / 2**30,
-            losses=tuple(float(loss) * self.engine.world / self.total for loss in losses),
-        )
+        timing = timed_steps(self.step, self.case, self.engine.barrier)
+        losses = tuple(loss * self.engine.world / self.total for loss in timing.losses)
+        return replace(timing, losses=losses)
 
     def close(self) -> None:
         """Give the memory back to the next case."""

