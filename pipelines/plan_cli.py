@@ -35,10 +35,10 @@ def plan(
     are measured ones, memory is counted; the output says where each number comes from.
     """
     with for_people() as console:
+        from model.costs.cost import plan as lay_out
+        from model.costs.gpus import gpu as card
+        from model.costs.sample_mix import SampleMix
         from model.recipe import load_recipe
-        from model.training.cost import plan as lay_out
-        from model.training.gpus import gpu as card
-        from model.training.sample_mix import SampleMix
         from pipelines.plan_report import document, plan_report
         from pipelines.plan_tables import show_plan
         from pipelines.sample_counts import sample_counts

@@ -4,10 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from model.costs.cost import Plan
+from model.costs.gpus import GIB
+from model.costs.stage_cost import StagePlan
 from model.recipe import Recipe
-from model.training.cost import Plan
-from model.training.gpus import GIB
-from model.training.stage_cost import StagePlan
 from pipelines.curation_hours import CurationHours, curation_hours
 from pipelines.paper import PAPER
 from pipelines.sample_counts import SampleCounts

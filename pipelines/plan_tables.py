@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from model.config import PARTS
-from model.training.gpus import GIB
-from model.training.stage_cost import StagePlan
+from model.costs.gpus import GIB
+from model.costs.stage_cost import StagePlan
 from pipelines.paper import PAPER, PaperStage
 from pipelines.plan_report import PlanReport, assumptions, warnings
 

@@ -13,8 +13,8 @@ ROOMS = {
     "pipelines": {"components", "data", "model"},
 }
 CATALOGUE = {"data.registry.cards", "data.registry.catalogue", "data.registry.checking"}
-PIPELINES_MAY_USE = {"model.recipe", "model.training.cost", "data.errors", "data.recipe", "data.files", *CATALOGUE}
-PIPELINES_MAY_USE |= {"model.config", "model.training.gpus", "model.training.sample_mix", "model.training.stage_cost"}
+PIPELINES_MAY_USE = {"model.recipe", "model.costs.cost", "data.errors", "data.recipe", "data.files", *CATALOGUE}
+PIPELINES_MAY_USE |= {"model.config", "model.costs.gpus", "model.costs.sample_mix", "model.costs.stage_cost"}
 PIPELINES_MAY_USE |= {"data.curation.quotas"}  # `aerie plan` counts with them
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do

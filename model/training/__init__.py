@@ -1,1 +1,1 @@
-"""Training: stages, engine, loop, cost."""
+"""Training: a stage under torchrun, its engine, its loop and what it tells."""

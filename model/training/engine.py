@@ -9,7 +9,7 @@ from torch import distributed, nn
 
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
-from model.training.engine_state import EngineState
+from model.training.checkpoints.engine_state import EngineState
 from model.training.freezing import parameter_groups
 from model.training.gradient_checks import fuse_gradient_checks
 from model.training.layers import prepare_layers

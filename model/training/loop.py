@@ -5,10 +5,10 @@ import time
 
 from model.inputs.loader import PackLoader
 from model.recipe import Recipe, StageSettings
-from model.training.checkpointing import Checkpoints
+from model.training.checkpoints.checkpointing import Checkpoints
 from model.training.collectives import sum_of_ranks
 from model.training.engine import TrainingEngine
-from model.training.feed import StepFeed, StepPacks
+from model.training.feeding.feed import StepFeed, StepPacks
 from model.training.job import TrainingJob
 from model.training.metrics import MetricsLog, SkippedStep, StepMetrics, read_steps
 from model.training.quarantine_log import QuarantineLog

@@ -11,7 +11,7 @@ import torch
 from data.schema import CATEGORIES
 from model.loss import sample_denominators
 from model.training.collectives import Gathered, on_device
-from model.training.feed import WeightedPack
+from model.training.feeding.feed import WeightedPack
 
 GROUPS = (*CATEGORIES, "other")  # of the losses: the paper's nine categories, and what a user's own data may name
 COUNTS = ("denominator", "tokens", "samples", "tiles", "packs", "flops", "quarantined", "stopping")

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import torch
 
+from model.costs.flops import pack_flops, peak_flops
 from model.recipe import Recipe
-from model.training.feed import WeightedPack
-from model.training.flops import pack_flops, peak_flops
+from model.training.feeding.feed import WeightedPack
 from model.training.job import TrainingJob
 from model.training.metrics import MetricsLog, StepMetrics
 from model.training.progress import TrainingProgress

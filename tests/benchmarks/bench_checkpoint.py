@@ -36,7 +36,7 @@ from model.inputs.merge import merge
 from model.loss import token_weights
 from model.presets import PRESETS, preset
 from model.recipe import StageSettings
-from model.training.checkpointing import Checkpoints, SaveReport
+from model.training.checkpoints.checkpointing import Checkpoints, SaveReport
 from model.training.engine import TrainingEngine, join_processes
 from model.training.freezing import freeze
 from model.vlm import PackTensors, VisionLanguageModel, build_model

@@ -41,7 +41,7 @@ from model.inputs.loader import PackLoader
 from model.inputs.stage_packs import pack_stage
 from model.inputs.vocabulary import train_tokenizer
 from model.recipe import load_recipe
-from model.training.feed import StepFeed
+from model.training.feeding.feed import StepFeed
 
 STAGE, SHARD_ROWS, WORDS_A_SAMPLE = "stage_1_5", 512, 470
 WORDS = [f"{a}{b}" for a in ("ba", "de", "ki", "lo", "mu", "na", "po", "ra") for b in ("", "n", "s", "t", "lim", "vor")]

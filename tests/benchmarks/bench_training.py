@@ -5,7 +5,7 @@
 
 Random weights, bf16 compute, fp32 masters and Adam moments, packs of 16,384 tokens: eight samples of 6 tiles and 512
 text tokens, 128 of them answers; `real` cases take lengths from ../shared/data/packing_lengths.npz when it is there.
-MFU: model FLOPs (model.training.flops, no recomputation) over time and the bf16 rate of a large product, measured here
+MFU: model FLOPs (model.costs.flops, no recomputation) over time and the bf16 rate of a large product, measured here
 first. Cases run one after another; a failed one is printed and the next begins. Exit status 1: one failed.
 """
 # ruff: noqa: E402 (the path is set first)
@@ -26,7 +26,7 @@ from training_case import Bench, Case, Timing, matmul_ceiling, start
 from training_cases import CASES
 from training_plain import PlainBench
 
-from model.training.flops import pack_flops
+from model.costs.flops import pack_flops
 
 
 def measured(case: Case, device: torch.device, ceiling: float, profile: bool) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 
 from model.config import ModelSettings
+from model.costs import activation_memory as memory
 from model.presets import preset
-from model.training import activation_memory as memory
 from model.vision.channels_last import fast_blocks
 
 TOKENS, WIDTH, INSIDE, HEADS, KEY_HEADS = 64, 48, 112, 4, 2

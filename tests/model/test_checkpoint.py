@@ -6,10 +6,10 @@ import torch
 from data.errors import AerieError
 from model.checkpoint import empty_network, load_checkpoint, load_model, save_checkpoint
 from model.checkpoint_files import CONFIG_FILE
+from model.costs.cost import meta_network
 from model.inputs.merge import merge
 from model.inputs.tokens import IMAGE_CONTEXT, train_bpe
 from model.tensor_files import INDEX_FILE, WEIGHTS_FILE
-from model.training.cost import meta_network
 from model.vlm import PackTensors, build_model
 
 

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from data.errors import AerieError
 from model.checkpoint import load_model, save_checkpoint
-from model.training.checkpoint_folder import CheckpointFolder, Marker
+from model.training.checkpoints.checkpoint_folder import CheckpointFolder, Marker
+from model.training.checkpoints.rank_files import RankRecord, await_records, record_name
 from model.training.job import TrainingJob
 from model.training.metrics import read_steps
-from model.training.rank_files import RankRecord, await_records, record_name
 from model.training.stage import train
 from model.training.stopping import StopRequest
 

@@ -1,11 +1,11 @@
 import pytest
 
 from data.errors import AerieError
+from model.costs.cost import meta_network, plan
+from model.costs.gpus import gpu
+from model.costs.sample_mix import SampleMix
 from model.presets import preset
 from model.recipe import Recipe
-from model.training.cost import meta_network, plan
-from model.training.gpus import gpu
-from model.training.sample_mix import SampleMix
 from model.vlm import build_model
 
 STAGE = {"trainable": ["connector"], "learning_rate": 1e-4}

@@ -17,8 +17,8 @@ from data.storage import read_manifest, read_samples, write_samples
 from model.inputs.loader import PackLoader
 from model.inputs.quarantine import QuarantineEvent, QuarantineLimit
 from model.recipe import load_recipe
-from model.training.feed import StepFeed
-from model.training.feed_sources import ThreadPacks, packs_ahead
+from model.training.feeding.feed import StepFeed
+from model.training.feeding.feed_sources import ThreadPacks, packs_ahead
 from model.training.schedule import rank_packs, step_packs, total_steps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,21 +76,21 @@ def test_without_a_gpu_no_process_is_started(loader, settings):
 
 
 def test_packs_ahead_are_bounded_by_their_bytes(loader, settings, monkeypatch):
-    monkeypatch.setattr("model.training.feed_sources.AHEAD_BYTES", 3 * loader.largest_bytes)
-    monkeypatch.setattr("model.training.feed_sources.WorkerPacks", lambda *_, workers, ahead: (workers, ahead))
+    monkeypatch.setattr("model.training.feeding.feed_sources.AHEAD_BYTES", 3 * loader.largest_bytes)
+    monkeypatch.setattr("model.training.feeding.feed_sources.WorkerPacks", lambda *_, workers, ahead: (workers, ahead))
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8) == (3, 1)
-    monkeypatch.setattr("model.training.feed_sources.AHEAD_BYTES", 17 * loader.largest_bytes)
+    monkeypatch.setattr("model.training.feeding.feed_sources.AHEAD_BYTES", 17 * loader.largest_bytes)
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8) == (8, 2)
-    monkeypatch.setattr("model.training.feed_sources.AHEAD_BYTES", 1)
+    monkeypatch.setattr("model.training.feeding.feed_sources.AHEAD_BYTES", 1)
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=2) == (1, 1)
 
 
 def test_workers_get_no_more_than_shared_memory_holds(loader, settings, monkeypatch, capsys):
-    monkeypatch.setattr("model.training.feed_sources.WorkerPacks", lambda *_, workers, ahead: (workers, ahead))
-    monkeypatch.setattr("model.training.feed_sources.shared_memory", lambda: 3 * loader.largest_bytes)
+    monkeypatch.setattr("model.training.feeding.feed_sources.WorkerPacks", lambda *_, workers, ahead: (workers, ahead))
+    monkeypatch.setattr("model.training.feeding.feed_sources.shared_memory", lambda: 3 * loader.largest_bytes)
     assert packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8) == (3, 1)
     assert "/dev/shm has room for 3 packs" in capsys.readouterr().out
-    monkeypatch.setattr("model.training.feed_sources.shared_memory", lambda: 1)
+    monkeypatch.setattr("model.training.feeding.feed_sources.shared_memory", lambda: 1)
     source = packs_ahead(loader, iter(()), "sqrt", per_step=2, workers=8)
     assert isinstance(source, ThreadPacks)
     source.close()
@@ -184,7 +184,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_feed import open_loader
 from model.recipe import load_recipe
-from model.training.feed import StepFeed
+from model.training.feeding.feed import StepFeed
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.costs import flops
+from model.costs.cost import meta_network
 from model.presets import preset
-from model.training import flops
-from model.training.cost import meta_network
 from model.training.freezing import freeze
 
 TILES, TOKENS, LABELS = 3, 96, 10

@@ -25,7 +25,7 @@ from model.pack_tensors import PackTensors
 from model.recipe import StageSettings
 from model.training.collectives import sum_of_ranks
 from model.training.engine import TrainingEngine, join_processes
-from model.training.feed import WeightedPack
+from model.training.feeding.feed import WeightedPack
 from model.training.freezing import freeze
 from model.training.skipping import find_culprits
 from model.training.step_numbers import StepCounter, StepNumbers

@@ -2,12 +2,12 @@
 
 import pytest
 
+from model.costs.activation_memory import PackShape
+from model.costs.cost import meta_network
+from model.costs.gpus import GIB
+from model.costs.memory import Memory, stage_memory
 from model.presets import preset
 from model.recipe import StageSettings
-from model.training.activation_memory import PackShape
-from model.training.cost import meta_network
-from model.training.gpus import GIB
-from model.training.memory import Memory, stage_memory
 
 PARAMETERS = {"vision": 0, "connector": 0, "language": 7_500_000_000}
 PACK = PackShape(tokens=16384, tiles=0, label_tokens=1024)

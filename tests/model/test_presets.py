@@ -12,9 +12,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, SiglipVisionConfig, Sigl
 from data.errors import AerieError
 from data.settings.base import validated
 from model.config import ModelSettings, Preset
+from model.costs.cost import count_pieces, meta_network
 from model.presets import PRESETS, preset
 from model.recipe import load_recipe
-from model.training.cost import count_pieces, meta_network
 
 RECIPES = Path(__file__).resolve().parents[2] / "pipelines/recipes"
 EAGLES = [name for name in PRESETS if name.startswith("eagle2")]

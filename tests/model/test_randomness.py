@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 
-from model.training.randomness import random_state, restore_random_state, seed_randomness
+from model.training.checkpoints.randomness import random_state, restore_random_state, seed_randomness
 
 
 def drawn() -> tuple[float, ...]:

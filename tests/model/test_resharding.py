@@ -19,9 +19,9 @@ from model.inputs.batch import IGNORE_INDEX, EncodedSample
 from model.inputs.merge import merge
 from model.loss import token_weights
 from model.recipe import StageSettings
-from model.training.checkpointing import Checkpoints
+from model.training.checkpoints.checkpointing import Checkpoints
+from model.training.checkpoints.fragments import KINDS
 from model.training.engine import TrainingEngine, join_processes
-from model.training.fragments import KINDS
 from model.training.freezing import freeze
 from model.vlm import PackTensors, build_model
 

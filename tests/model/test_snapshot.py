@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from data.errors import AerieError
 from data.object_store import upload_file
-from model.training.fragments import KINDS, Fragment
-from model.training.resharding import fill
-from model.training.snapshot import Snapshot
+from model.training.checkpoints.fragments import KINDS, Fragment
+from model.training.checkpoints.resharding import fill
+from model.training.checkpoints.snapshot import Snapshot
 
 SIZES = {"a": 1000, "b": 1, "c": 77}
 

@@ -9,10 +9,10 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from model.costs.cost import plan
+from model.costs.gpus import gpu
+from model.costs.sample_mix import SampleMix
 from model.recipe import load_recipe
-from model.training.cost import plan
-from model.training.gpus import gpu
-from model.training.sample_mix import SampleMix
 from pipelines.cli import app
 from pipelines.plan_report import PlanReport, document, plan_report
 from pipelines.plan_tables import show_plan

@@ -11,8 +11,8 @@ from model.inputs.loader import PackLoader
 from model.inputs.quarantine import QuarantineEvent, QuarantineLimit
 from model.pack_tensors import PackTensors
 from model.recipe import StageSettings
-from model.training.fed_pack import FedPack, PackRequest
-from model.training.feed_sources import PackSource, packs_ahead
+from model.training.feeding.fed_pack import FedPack, PackRequest
+from model.training.feeding.feed_sources import PackSource, packs_ahead
 from model.training.schedule import rank_packs, step_packs, total_steps
 
 

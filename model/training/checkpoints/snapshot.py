@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from model.training.fragments import KINDS, Fragment
+from model.training.checkpoints.fragments import KINDS, Fragment
 
 FILE_ELEMENTS = 1 << 28  # 1 GiB of float32: torch pins memory in powers of two, and a reader takes only what it needs
 

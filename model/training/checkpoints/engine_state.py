@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from model.training.fragments import Fragment, held_fragments, refresh_weights, replicated
+from model.training.checkpoints.fragments import Fragment, held_fragments, refresh_weights, replicated
 
 
 class EngineState:

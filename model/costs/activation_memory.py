@@ -20,8 +20,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.config import ModelSettings
+from model.costs.flops import DEPTHWISE_KERNEL, HALVING, STEM_STRIDE
 from model.cross_entropy import BLOCK
-from model.training.flops import DEPTHWISE_KERNEL, HALVING, STEM_STRIDE
 
 LOGIT_BYTES = 12  # a logit in its backward pass: log-softmax, its gradient, the logit's gradient, float32 each
 LSE_BYTES = 4

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model.config import ModelSettings
+from model.costs.activation_memory import PackShape, fullest_moment, network_layers
 from model.recipe import StageSettings
-from model.training.activation_memory import PackShape, fullest_moment, network_layers
 from model.training.engine import MAX_BUCKET
 
 GATHERED = 1_000_000_000  # weights that ZeRO-3 has gathered at once at most: its stage3_max_live_parameters

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from data.errors import AerieError
 from data.files import is_s3, join
 from data.object_store import download_file
-from model.training.fragments import KINDS, Fragment
-from model.training.snapshot import Piece, key
+from model.training.checkpoints.fragments import KINDS, Fragment
+from model.training.checkpoints.snapshot import Piece, key
 
 READERS = 4  # files at once
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from data.errors import AerieError
 from model.config import ModelSettings
+from model.costs.activation_memory import PackShape
 from model.recipe import StageSettings
-from model.training.activation_memory import PackShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from data.errors import AerieError
-from model.training.checkpoint_folder import CheckpointFolder, Marker
+from model.training.checkpoints.checkpoint_folder import CheckpointFolder, Marker
+from model.training.checkpoints.randomness import random_state, restore_random_state, seed_randomness
+from model.training.checkpoints.rank_files import RankRecord, await_records, read_record, record_name, write_rank
+from model.training.checkpoints.resharding import fill
+from model.training.checkpoints.snapshot import Snapshot
 from model.training.engine import TrainingEngine
-from model.training.randomness import random_state, restore_random_state, seed_randomness
-from model.training.rank_files import RankRecord, await_records, read_record, record_name, write_rank
-from model.training.resharding import fill
-from model.training.snapshot import Snapshot
 
 LEAVING_SECONDS = 10.0  # for a write in flight when training ends by an error
 

@@ -17,7 +17,7 @@ from typing import Any
 from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes, write_bytes
 from data.object_store import upload_file
-from model.training.snapshot import Piece, Snapshot
+from model.training.checkpoints.snapshot import Piece, Snapshot
 
 WRITERS = 4  # files at once
 PATIENCE = 1800.0  # seconds that rank 0 gives the slowest rank to write as much as itself

@@ -11,8 +11,8 @@ import torch
 
 from model.inputs.loader import PackLoader
 from model.loss import Reduction
-from model.training.fed_pack import FedPack, PackBuilder, PackRequest, built
-from model.training.feed_workers import WorkerPacks, this_gpu, use_gpu
+from model.training.feeding.fed_pack import FedPack, PackBuilder, PackRequest, built
+from model.training.feeding.feed_workers import WorkerPacks, this_gpu, use_gpu
 
 AHEAD_BYTES = 1 << 30  # pixels of the packs that lie ready or are being made, for each rank
 MOST_AHEAD = 4  # packs for each worker

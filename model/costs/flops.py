@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from model.config import ConvNextSettings, LanguageSettings, ModelSettings
-from model.training.gpus import find_gpu
+from model.costs.gpus import find_gpu
 
 DEPTHWISE_KERNEL, STEM_STRIDE, HALVING = 7, 4, 2  # ConvNeXt's; its pointwise layers widen by 4
 

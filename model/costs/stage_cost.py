@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from data.errors import AerieError
 from model.config import PARTS, ModelSettings
+from model.costs.fitting import Remedy, remedies, tiles_that_fit
+from model.costs.flops import Flops, pack_flops
+from model.costs.gpus import Gpu
+from model.costs.measured import Efficiency, efficiency
+from model.costs.memory import Memory, stage_memory
+from model.costs.sample_mix import SampleMix, fullest_pack
 from model.inputs.tokens import SPECIAL_TOKENS
 from model.recipe import StageSettings
-from model.training.fitting import Remedy, remedies, tiles_that_fit
-from model.training.flops import Flops, pack_flops
-from model.training.gpus import Gpu
-from model.training.measured import Efficiency, efficiency
-from model.training.memory import Memory, stage_memory
-from model.training.sample_mix import SampleMix, fullest_pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from data.errors import AerieError
 from model.config import ModelSettings
+from model.costs.gpus import Gpu
+from model.costs.sample_mix import SampleMix
+from model.costs.stage_cost import Network, Placement, StagePlan, stage_plan
 from model.recipe import Recipe, StageSettings
-from model.training.gpus import Gpu
-from model.training.sample_mix import SampleMix
-from model.training.stage_cost import Network, Placement, StagePlan, stage_plan
 
 if TYPE_CHECKING:  # torch takes seconds to load, and `aerie --help` doesn't need it
     from torch import nn

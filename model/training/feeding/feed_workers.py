@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 
 from data.errors import AerieError
 from data.shardwise import begin_worker
-from model.training.fed_pack import FedPack, PackBuilder, PackRequest, built
+from model.training.feeding.fed_pack import FedPack, PackBuilder, PackRequest, built
 
 SECONDS_TO_DIE = 2.0  # until the end of a process is known everywhere
-PRELOADED = ("model.training.feed_workers", "model.inputs.tiling")
+PRELOADED = ("model.training.feeding.feed_workers", "model.inputs.tiling")
 
 Workers = list[BaseProcess]
 

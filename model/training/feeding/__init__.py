@@ -1,0 +1,1 @@
+"""This rank's packs, read and decoded ahead of the step that computes."""
