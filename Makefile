@@ -9,11 +9,12 @@ CPU_THREADS = OMP_NUM_THREADS=1
 
 RECIPE = mini
 
-.PHONY: help run test lint lock setup clean images e2e-docker audit
+.PHONY: help run test test-long lint lock setup clean images e2e-docker audit
 
 help:
 	@echo "make run    install (once), run the whole pipeline on the bundled data, show the result"
 	@echo "make test   install (once), run all tests"
+	@echo "make test-long    also those that take more of the same: more random schedules, whole runs killed"
 	@echo "make lint   formatting, lint and types"
 	@echo "make lock   resolve requirements.lock anew from pyproject.toml"
 	@echo "make audit  known vulnerabilities of the locked packages"
@@ -26,7 +27,10 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(CPU_THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-	@echo "The runs in containers were left out; make e2e-docker makes them."
+	@echo "Left out: runs in containers (make e2e-docker) and those marked long (make test-long)."
+
+test-long: $(STAMP)
+	$(CPU_THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

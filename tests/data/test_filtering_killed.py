@@ -65,7 +65,7 @@ def files(folder):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_step_ends_as_an_undisturbed_one(run, tmp_path):
     begin = time.monotonic()
     assert run(tmp_path / "whole").wait() == 0

@@ -39,7 +39,7 @@ def test_with_its_layers_compiled_to_machine_code_the_loss_is_eagers(tiny_model,
     assert compiled.item() == pytest.approx(eager.item(), rel=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whatever_compiled_layers_recompute_the_gradients_are_eagers(tiny_settings, pack, monkeypatch):
     """Torch's own partition into forward and backward pass, run without generated code."""
 

@@ -52,7 +52,8 @@ def test_time_follows_from_flops_and_the_measured_share_of_a_product():
     found = planned(recipe())
     stage = found.stages["stage_2"]
     assert stage.flops.total == pytest.approx(22.6e12, rel=0.01)
-    rate = 0.48 * 790e12 / stage.flops.total
+    rate = stage.speed.efficiency.mfu * 790e12 / stage.flops.total
+    assert stage.speed.efficiency.preset == "eagle2-1b"
     assert stage.speed.samples_per_second == pytest.approx(rate)
     assert stage.speed.gpu_hours == pytest.approx(8000 / rate / 3600)
     assert stage.speed.hours == pytest.approx(stage.speed.gpu_hours / 8)

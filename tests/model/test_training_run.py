@@ -104,6 +104,7 @@ def test_a_finished_stage_is_not_trained_again(training_folder, whole, monkeypat
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.long
 def test_killed_twice_it_ends_as_if_nothing_had_happened(training_folder, whole, tmp_path):
     command = [sys.executable, "-c", SCRIPT, *arguments(training_folder, tmp_path)]
     first = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)

@@ -93,6 +93,7 @@ def test_a_resume_repeats_nothing_and_report_is_written_anew(whole):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_result(whole, tmp_path):
     run, _ = whole
     process = aerie("run", "--recipe", MINI, "--storage", tmp_path, "--name", "run")

@@ -113,7 +113,9 @@ def check(case, outcomes, expected_runs):
     return run_id
 
 
-@pytest.mark.parametrize("first", range(0, SCHEDULES, CHUNK))
+@pytest.mark.parametrize(
+    "first", [pytest.param(n, marks=[pytest.mark.long] if n >= 2 * CHUNK else []) for n in range(0, SCHEDULES, CHUNK)]
+)
 def test_one_run_a_state_under_random_faults(first, server, endpoint, recipes, tmp_path):
     """Two states; every state is synced several times, every eighth case by several submitters at once."""
     for seed in range(first, first + CHUNK):
