@@ -20,7 +20,11 @@ def fuse_gradient_checks(optimizer: Any) -> None:
 
         def norm(gradients: Iterable[torch.Tensor], params: Sequence[torch.Tensor], norm_type: int = 2) -> torch.Tensor:
             kept = [gradient for gradient in gradients if not getattr(gradient, "_zero_padding", False)]
-            norms = torch._foreach_norm(kept, 2, dtype=torch.float32) if kept else [torch.zeros(1, device="cuda")[0]]
+            norms = (
+                torch._foreach_norm(kept, 2, dtype=torch.float32)
+                if kept
+                else [torch.zeros((), device=optimizer.device)]
+            )
             total = torch.linalg.vector_norm(torch.stack(norms)).square()
             distributed.all_reduce(total, group=optimizer.dp_process_group)
             return total.sqrt()
