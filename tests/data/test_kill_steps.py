@@ -13,7 +13,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "tests/servers/kill_lab.py"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # test_s3_steps kills the same steps, with a server between
 
 
 def card(name, category):
