@@ -6,8 +6,8 @@ from typing import Any
 
 from data.errors import AerieError
 from model.evaluation.run_folder import RunFolder
+from model.training.metrics import TAIL_SHARE
 
-TAIL_SHARE = 0.1  # the final loss is a mean over the last tenth: single steps jump
 Points = tuple[tuple[float, float], ...]
 
 

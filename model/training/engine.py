@@ -98,7 +98,7 @@ class TrainingEngine:
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
         _import_muon_uncompiled()
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
-        if device.type == "cuda" and settings.zero_stage in (1, 2):
+        if device.type == "cuda":
             fuse_gradient_checks(self._engine.optimizer)
 
     def gradients(

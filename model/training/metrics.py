@@ -10,6 +10,7 @@ from typing import Any
 from data.files import is_s3, join
 
 METRICS_NAME, STEPS_NAME = "metrics.jsonl", "steps.jsonl"
+TAIL_SHARE = 0.1  # a final loss is a mean over the last tenth of the steps: single ones jump
 # What another run of the same stage measures differently, and what follows from it.
 OF_THIS_RUN = {"seconds", "wait_share", "mfu", "memory_bytes", "checkpoint_seconds"}
 RATES = ("tokens", "samples", "tiles")

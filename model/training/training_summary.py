@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from data.files import exists, join, read_bytes
 from data.storage import Manifest, read_attachment
-from model.training.metrics import METRICS_NAME, StepMetrics, read_steps
-
-TAIL_SHARE = 0.1  # final losses are means over the last tenth, as in the report: single steps jump
+from model.training.metrics import METRICS_NAME, TAIL_SHARE, StepMetrics, read_steps
 
 
 def training_metrics(stage: str, out_uri: str, done: Manifest) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Depthwise convolution on channels-last tensors as one operator, which torch.compile leaves whole.
 
-cuDNN's is slow in bfloat16, its weight gradient above all, and inductor has no lowering of its own for two
-dimensions; on a GPU our Triton kernels do it, anywhere else torch.
+cuDNN's result takes 1.7 times and its input gradient 2.8 times as long in bfloat16 on an H100 (bench_convnext.py), and
+inductor has no lowering of its own for two dimensions; on a GPU our Triton kernels do it, anywhere else torch.
 """
 
 from functools import cache

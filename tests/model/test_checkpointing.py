@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from stop_after import StopAfter
 
 from data.errors import AerieError
 from model.checkpoint import load_model, save_checkpoint
@@ -27,18 +28,6 @@ def _quiet_and_exact(monkeypatch):
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
-
-
-class StopAfter(StopRequest):
-    """Asks to stop as SIGTERM would, once the loop has looked `looks` times."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    @property
-    def requested(self) -> bool:
-        self.looks -= 1
-        return self.looks <= 0
 
 
 def job(run: Path, out: Path, *, fingerprint: str = "mine", recipe: Path | None = None) -> TrainingJob:

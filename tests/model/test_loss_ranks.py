@@ -5,8 +5,6 @@ Run as a script this file is one rank of two: real processes that meet over gloo
 
 import math
 import os
-import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from two_ranks import run_two_ranks
 
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
@@ -169,22 +168,7 @@ def rank_main(out: str) -> None:
 def on_two_ranks(tmp_path_factory):
     """Results of `CASES` by two processes."""
     out = tmp_path_factory.mktemp("ranks") / "results.pt"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(out)],
-            env={**os.environ, **common, "PYTHONPATH": str(ROOT), "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    errors = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    run_two_ranks(__file__, out)
     return [torch.load(f"{out}.{rank}", weights_only=False) for rank in (0, 1)]
 
 

@@ -5,14 +5,13 @@ Run as a script this file is one rank of two: real processes that meet over gloo
 
 import gc
 import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from two_ranks import run_two_ranks
 
 from model.config import ModelSettings
 from model.inputs.batch import IGNORE_INDEX, EncodedSample
@@ -146,28 +145,7 @@ def one(alone, tmp_path_factory):
 def two(one):
     """What two processes saw that went on from `one`, and wrote checkpoints themselves."""
     folder, _ = one
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
-            env={
-                **os.environ,
-                **common,
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/tests/servers",
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    errors = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    run_two_ranks(__file__, folder)
     return torch.load(folder / "results.pt")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from stop_after import StopAfter
 
 from data.errors import AerieError
 from data.storage import read_manifest
@@ -26,7 +27,6 @@ from model.training.metrics import StepMetrics, read_steps
 from model.training.progress import TrainingProgress
 from model.training.run import train_stage, training_job
 from model.training.stage import train
-from model.training.stopping import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "import sys; from model.training.run import train_stage; train_stage(*sys.argv[1:])"
@@ -133,18 +133,6 @@ def test_killed_twice_it_ends_as_if_nothing_had_happened(training_folder, whole,
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (tmp_path, out))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert read_manifest(str(tmp_path)).sha256() == read_manifest(str(out)).sha256()
-
-
-class StopAfter(StopRequest):
-    """Asks to stop as SIGTERM would, once the loop has looked `looks` times."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    @property
-    def requested(self) -> bool:
-        self.looks -= 1
-        return self.looks <= 0
 
 
 def test_two_processes_killed_then_one_then_two_give_the_losses_of_one(training_folder, whole, alone, tmp_path):

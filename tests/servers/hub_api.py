@@ -202,9 +202,9 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return made
 
 
-def serve() -> None:
-    """Serve until stdin closes."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def serve(handler: type[BaseHTTPRequestHandler]) -> None:
+    """Serve until stdin closes; with a certificate and its key as second and third argument over TLS."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if len(sys.argv) > 3:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -217,4 +217,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(_Handler)
