@@ -75,14 +75,14 @@ class PictureNetwork:
     def begin(self, pixels: "np.ndarray | torch.Tensor") -> Callable[[], np.ndarray]:
         """Start on uint8 [B, size, size, 3], on whatever device they lie; the result's call gives float32 [B, D]."""
         features = self.features(pixels)
-        return lambda: self._vectors(pixels, features)
+        copied = copying(features.float())
+        return lambda: self._vectors(pixels, copied(), features.dtype)
 
-    def _vectors(self, pixels: "np.ndarray | torch.Tensor", features: "torch.Tensor") -> np.ndarray:
-        """float32 [B, D] of length 1; waits for the device."""
+    def _vectors(self, pixels: "np.ndarray | torch.Tensor", found: np.ndarray, dtype: "torch.dtype") -> np.ndarray:
+        """float32 [B, D] of length 1."""
         import torch
 
-        found = features.float().cpu().numpy()
-        if features.dtype == torch.float16 and not np.isfinite(found).all():
+        if dtype == torch.float16 and not np.isfinite(found).all():
             self._leave_half()
             found = self.features(pixels).float().cpu().numpy()
         return normalised(finite(found, self._where))
@@ -156,6 +156,23 @@ def sscd(path: Path, image_size: int | None, batch_size: int) -> PictureNetwork:
     except (RuntimeError, ValueError) as error:
         raise AerieError(f"{path} can't be loaded ({_last_line(error)}); expected {SSCD_FILE}") from error
     return PictureNetwork(network, Preparation(size=image_size or SSCD_SIZE), batch_size, where=str(path))
+
+
+def copying(tensor: "torch.Tensor") -> Callable[[], np.ndarray]:
+    """Begin to copy a tensor from its device; the result's call waits for the copy, and for no work begun later."""
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.numpy
+    copy = tensor.to("cpu", non_blocking=True)  # pinned
+    done = torch.cuda.Event(blocking=True)  # whoever waits leaves the core to others
+    done.record()
+
+    def found() -> np.ndarray:
+        done.synchronize()
+        return copy.numpy()
+
+    return found
 
 
 def _last_line(error: Exception) -> str:

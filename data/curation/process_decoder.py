@@ -23,7 +23,7 @@ class ProcessDecoder:
         self._prepare, self._batch_size = prepare, batch_size
         self._pool = DecodingPool(prepare, batch_size)
         self._shared = torch.from_numpy(self._pool.shared)
-        self._stream, self._copied = torch.cuda.Stream(priority=-1), torch.cuda.Event()
+        self._stream, self._copied = torch.cuda.Stream(priority=-1), torch.cuda.Event(blocking=True)
         _pin(self._shared)
 
     def batches(self, pictures: Sequence[EncodedPicture]) -> Iterator[list[Ready]]:

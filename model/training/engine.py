@@ -11,7 +11,7 @@ from model.new_tokens import token_tables
 from model.recipe import StageSettings
 from model.training.checkpoints.engine_state import EngineState
 from model.training.freezing import parameter_groups
-from model.training.gradient_checks import fuse_gradient_checks
+from model.training.gradient_checks import bind_weights_once, fuse_gradient_checks
 from model.training.layers import prepare_layers
 from model.vlm import PackTensors, VisionLanguageModel
 
@@ -100,6 +100,7 @@ class TrainingEngine:
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
         if device.type == "cuda":
             fuse_gradient_checks(self._engine.optimizer)
+            bind_weights_once(self._engine.optimizer)
 
     def gradients(
         self, pack: PackTensors, weights: torch.Tensor, denominator: float | torch.Tensor, *, last: bool

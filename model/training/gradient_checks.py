@@ -1,4 +1,8 @@
-"""DeepSpeed's checks of the gradients in a few kernels instead of thousands."""
+"""What DeepSpeed's ZeRO-1 and ZeRO-2 do in a step with thousands of small calls, done with few.
+
+Each function changes one optimizer of DeepSpeed 0.19 and leaves those alone that it isn't made for: with several packs
+a step ZeRO-1 has another optimizer, which is quick.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +20,7 @@ def fuse_gradient_checks(optimizer: Any) -> None:
     """
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
 
-    if isinstance(optimizer, DeepSpeedZeroOptimizer):  # with several packs a step ZeRO-1 has another, which is quick
+    if isinstance(optimizer, DeepSpeedZeroOptimizer):
 
         def norm(gradients: Iterable[torch.Tensor], params: Sequence[torch.Tensor], norm_type: int = 2) -> torch.Tensor:
             kept = [gradient for gradient in gradients if not getattr(gradient, "_zero_padding", False)]
@@ -31,3 +35,23 @@ def fuse_gradient_checks(optimizer: Any) -> None:
 
         optimizer.get_grad_norm_direct = norm
         optimizer.check_overflow = lambda **_: None
+
+
+def bind_weights_once(optimizer: Any) -> None:
+    """Don't point every parameter to its place in the flat weights again after each step: it is there already.
+
+    Their places never change, for DeepSpeed updates the flat weights where they lie. The GPU, done with the step,
+    waits 10 ms a step for the 733 parameters of Eagle2-1B.
+    """
+    from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
+
+    if not isinstance(optimizer, DeepSpeedZeroOptimizer):
+        return
+    bind = optimizer._update_model_bit16_weights
+
+    def unless_bound(group: int) -> None:
+        flat = optimizer.bit16_groups_flat[group]
+        if optimizer.bit16_groups[group][0].untyped_storage().data_ptr() != flat.untyped_storage().data_ptr():
+            bind(group)
+
+    optimizer._update_model_bit16_weights = unless_bound

@@ -96,8 +96,8 @@ def masters(engine: TrainingEngine) -> list[float]:
     return [float(fragment.master.double().sum()) for fragment in engine.state.held()]
 
 
-def measure(engine: TrainingEngine, step: Callable[[], object], folder: str) -> dict[str, Any]:
-    """Two saves of ours with steps in between, one of DeepSpeed's, one load."""
+def measure(engine: TrainingEngine, step: Callable[[], object], folder: str, *, theirs: bool) -> dict[str, Any]:
+    """Two saves of ours with steps in between, one load, and one save of DeepSpeed's if that is wanted."""
     checkpoints = Checkpoints(join(folder, "ours"), "bench", keep=1, label="bench")
     checkpoints.prepare(engine)
     first_step = seconds(engine, step)
@@ -112,6 +112,8 @@ def measure(engine: TrainingEngine, step: Callable[[], object], folder: str) -> 
         report = checkpoints.wait(engine)
         assert report is not None
         saves[name] = report
+        if engine.rank == 0:
+            print(f"{name}: {report}", file=sys.stderr, flush=True)
     marker = checkpoints.latest(quiet=True)
     assert marker is not None
     load = seconds(engine, lambda: checkpoints.load(engine, marker))
@@ -121,9 +123,6 @@ def measure(engine: TrainingEngine, step: Callable[[], object], folder: str) -> 
     if engine.rank == 0:
         shutil.rmtree(join(folder, "ours"))
     engine.barrier()
-    theirs = join(folder, "deepspeed")
-    deepspeed = seconds(engine, lambda: engine._engine.save_checkpoint(theirs, tag="bench", save_latest=False))
-    nbytes = sum(Path(theirs, name).stat().st_size for name in files_below(theirs))
     return {
         "step": quiet,
         "first_step": first_step,
@@ -133,10 +132,15 @@ def measure(engine: TrainingEngine, step: Callable[[], object], folder: str) -> 
         "gib": saves["second"].nbytes / 2**30,
         "load": load,
         "restored": bool(engine.sum([float(restored)])[0] == engine.world),
-        "deepspeed": deepspeed,
-        "deepspeed_gib": nbytes / 2**30,
-        "ratio": deepspeed / saves["second"].blocked_seconds,
+        **(deepspeeds(engine, join(folder, "deepspeed"), saves["second"].blocked_seconds) if theirs else {}),
     }
+
+
+def deepspeeds(engine: TrainingEngine, folder: str, blocked: float) -> dict[str, float]:
+    """One save of DeepSpeed's, over `blocked` seconds of ours."""
+    taken = seconds(engine, lambda: engine._engine.save_checkpoint(folder, tag="bench", save_latest=False))
+    nbytes = sum(Path(folder, name).stat().st_size for name in files_below(folder))
+    return {"deepspeed": taken, "deepspeed_gib": nbytes / 2**30, "ratio": taken / blocked}
 
 
 def main() -> None:
@@ -147,6 +151,7 @@ def main() -> None:
     parser.add_argument("--zero-stage", type=int, choices=(0, 1, 2, 3), default=1)
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="bf16 on a GPU, else fp32")
     parser.add_argument("--folder", help="where to write, on one host; a temporary folder otherwise")
+    parser.add_argument("--ours-only", action="store_true", help="no save of DeepSpeed's: it needs as much disk again")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29577"}
@@ -172,7 +177,7 @@ def main() -> None:
 
     folder = Path(given.folder or tempfile.gettempdir(), f"aerie-bench-checkpoint-{os.environ['MASTER_PORT']}")
     try:
-        measured = measure(engine, step, str(folder))
+        measured = measure(engine, step, str(folder), theirs=not given.ours_only)
     finally:
         if engine.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)

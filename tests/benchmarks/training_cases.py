@@ -24,16 +24,17 @@ ONE = recompute(siglip=0.3)
 ALL_AGAIN = recompute(1, 1, 1)
 # Eagle2-9B on two GPUs of 141 GB: ZeRO-2 leaves some 60 GiB a GPU for activations.
 NINE = {"zero_stage": 2, **recompute(siglip=0.5, convnext=1.0, language=0.8)}
+NINE_FLOAT8 = {"zero_stage": 2, **recompute(siglip=0.4, convnext=1.0, language=0.7)}
 NINE_HALF = {"zero_stage": 2, **recompute(siglip=0.4, convnext=0.8, language=0.5)}
 EIGHT_BIT = {"float8": "tensorwise"}
 
 TARGETS = (
     _case("1b", "eagle2-1b", stage=ONE),
-    _case("2b", "eagle2-2b", stage=recompute(siglip=0.35, language=0.4)),
+    _case("2b", "eagle2-2b", stage=recompute(siglip=0.35, language=0.5)),
     _case("9b-stage-1", "eagle2-9b", trainable=CONNECTOR),
     _case("9b-stage-1.5", "eagle2-9b", stage=NINE),
     _case("9b-stage-1.5-8k", "eagle2-9b", mix=HALF, packs=2, stage=NINE_HALF, vs="9b-stage-1.5"),
-    _case("9b-stage-1.5-float8", "eagle2-9b", stage=NINE | EIGHT_BIT, vs="9b-stage-1.5"),
+    _case("9b-stage-1.5-float8", "eagle2-9b", stage=NINE_FLOAT8 | EIGHT_BIT, vs="9b-stage-1.5"),
 )
 ABLATIONS = (
     _ablation("real", mix=real_mix()),

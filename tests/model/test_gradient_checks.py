@@ -10,7 +10,7 @@ from model.loss import token_weights
 from model.recipe import StageSettings
 from model.training.engine import TrainingEngine
 from model.training.freezing import freeze
-from model.training.gradient_checks import fuse_gradient_checks
+from model.training.gradient_checks import bind_weights_once, fuse_gradient_checks
 from model.vlm import PackTensors, build_model
 
 
@@ -22,6 +22,7 @@ def run(tiny_settings, encoded, device, zero, *, fused):
     engine = TrainingEngine(model, settings, device)
     if fused:
         fuse_gradient_checks(engine._engine.optimizer)
+        bind_weights_once(engine._engine.optimizer)
     batch = merge([encoded(30, 1, seed=1), encoded(12, 0, seed=2)])
     weights, share = token_weights(batch.labels, batch.cu_seqlens, "sqrt")
     norms = []
@@ -43,3 +44,26 @@ def test_norms_and_skipped_steps_are_deepspeeds(tiny_settings, encoded, alone, z
             name
         )  # bf16: a last bit may fall elsewhere
     assert expected[0] > 0.5, "the clipping has something to scale"
+
+
+@pytest.mark.parametrize("zero", [1, 2])
+def test_parameters_stay_where_their_optimizer_writes(tiny_settings, encoded, alone, zero):
+    """What the network computes with is what the step wrote, though nothing was bound again."""
+    settings = StageSettings(learning_rate=3e-3, precision="bf16", zero_stage=zero)
+    model = build_model(tiny_settings, 96, 90, seed=3)
+    freeze(model, settings.trainable)
+    engine = TrainingEngine(model, settings, alone)
+    bind_weights_once(engine._engine.optimizer)
+    batch = merge([encoded(30, 1, seed=1)])
+    weights, share = token_weights(batch.labels, batch.cu_seqlens, "sqrt")
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for _ in range(2):
+        engine.gradients(PackTensors.of(batch), torch.from_numpy(weights), share, last=True)
+        engine.step(3e-3)
+    after = list(model.parameters())
+    assert sum(not torch.equal(old, new) for old, new in zip(before, after, strict=True)) > len(after) / 2
+    for held in engine.state.held():
+        part = (
+            dict(model.named_parameters())[held.name].detach().flatten()[held.start : held.start + held.master.numel()]
+        )
+        assert torch.equal(part, held.master.bfloat16())
