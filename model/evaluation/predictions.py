@@ -1,14 +1,16 @@
 """Predictions as they are stored: once, raw, to be scored by any rule set later."""
 
-import dataclasses
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.storage import Manifest, parquet_table, read_attachment
+from model.evaluation.answered import Answered
 
 PREDICTION_SCHEMA = pa.schema(
     [
@@ -24,6 +26,11 @@ PREDICTION_SCHEMA = pa.schema(
         pa.field("majority", pa.string(), nullable=False),
         pa.field("blind", pa.bool_(), nullable=False),
         pa.field("checkpoint", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("answers", pa.list_(pa.string()), nullable=False),
+        pa.field("options", pa.list_(pa.struct([("letter", pa.string()), ("text", pa.string())])), nullable=False),
+        pa.field("facts", pa.string(), nullable=False),
+        pa.field("images", pa.list_(pa.string()), nullable=False),
     ]
 )
 
@@ -34,6 +41,8 @@ class Prediction:
 
     `output` is the raw generated text without the end token; `majority` the majority baseline's answer to the same
     question; `blind` says that the images were blanked; `checkpoint` is the hash of the checkpoint's manifest.
+    `rule`, `answers`, `options` and `facts` are those of `Answered`; `answer` is the first of `answers`. `images` are
+    the SHA-256 of the image files in the prompt's order.
     """
 
     question_id: str
@@ -48,11 +57,42 @@ class Prediction:
     majority: str
     blind: bool
     checkpoint: str
+    rule: str
+    answers: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+
+    def answered(self) -> Answered:
+        """What a scorer may look at."""
+        return Answered(
+            question_id=self.question_id,
+            benchmark=self.source,
+            rule=self.rule,
+            prompt=self.prompt,
+            output=self.output,
+            answers=self.answers,
+            options=self.options,
+            facts=self.facts,
+        )
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    row = {name: getattr(prediction, name) for name in PREDICTION_SCHEMA.names}
+    row["options"] = [{"letter": letter, "text": text} for letter, text in prediction.options]
+    row["facts"] = json.dumps(dict(prediction.facts), sort_keys=True, ensure_ascii=False)
+    return row
+
+
+def _prediction(row: dict[str, Any]) -> Prediction:
+    row["options"] = tuple((option["letter"], option["text"]) for option in row["options"])
+    row["answers"], row["images"] = tuple(row["answers"]), tuple(row["images"])
+    return Prediction(**{**row, "facts": json.loads(row["facts"])})
 
 
 def predictions_parquet(predictions: Iterable[Prediction]) -> bytes:
     """Predictions as one Parquet file in memory."""
-    rows = [dataclasses.asdict(prediction) for prediction in predictions]
+    rows = [_row(prediction) for prediction in predictions]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA), sink, compression="zstd")
     return sink.getvalue()
@@ -61,4 +101,4 @@ def predictions_parquet(predictions: Iterable[Prediction]) -> bytes:
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
     table = parquet_table(read_attachment(folder, manifest, "predictions"))
-    return [Prediction(**row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]
+    return [_prediction(row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]

@@ -1,15 +1,15 @@
 """Held-out conversations as single questions: the images and one question, one reference answer."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from data.errors import AerieError
 from data.registry.rows import seeded_keep
 from data.schema import IMAGE_PLACEHOLDER, ImageRef, Sample, table_to_samples
 from data.storage import Manifest, parquet_table, read_attachment
-from model.evaluation.scorers import normalised
+from model.evaluation.scorers import metric_of, normalised
 
 AnswerType = Literal["yes_no", "open"]
 
@@ -19,7 +19,8 @@ class Question:
     """One question, asked alone.
 
     `question_id` is `sample_id#n` with n the pair's number from 0. `prompt` places each of `images` once by
-    `<image>`. `image_key` is equal for questions about the same images ("" without one).
+    `<image>`. `image_key` is equal for questions about the same images ("" without one). `rule` and what follows are
+    those of `model.evaluation.answered`; `answer` is the first of `answers`.
     """
 
     question_id: str
@@ -32,6 +33,10 @@ class Question:
     answer: str
     images: tuple[ImageRef, ...]
     image_key: str
+    rule: str
+    answers: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def answer_type(answer: str) -> AnswerType:
@@ -73,6 +78,8 @@ def sample_questions(sample: Sample) -> list[Question]:
                 answer=answer,
                 images=images,
                 image_key="+".join(image.content_hash() for image in images),
+                rule=metric_of(task),
+                answers=(answer,),
             )
         )
     return questions

@@ -25,7 +25,7 @@ from model.recipe import STAGES, Recipe, load_recipe
 if TYPE_CHECKING:
     from model.evaluation.predict import Answerer
 
-VERSION = 1
+VERSION = 2
 CAP_REASON = "early_stage_cap"
 
 
@@ -145,4 +145,9 @@ def _prediction(
         majority=majority.answer(question),
         blind=blind,
         checkpoint=checkpoint,
+        rule=question.rule,
+        answers=question.answers,
+        options=question.options,
+        facts=question.facts,
+        images=tuple(image.content_hash() for image in question.images),
     )

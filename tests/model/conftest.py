@@ -183,6 +183,8 @@ def made_up_evaluation(run, stage, sha256):
             majority="yes",
             blind=blind,
             checkpoint="made-up",
+            rule=question.rule,
+            answers=question.answers,
         )
         for blind in ((False, True) if stage == "stage_2" else (False,))
         for number, question in enumerate(questions)

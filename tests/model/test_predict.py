@@ -45,7 +45,7 @@ def ask(text: str, *images: ImageRef, source: str = "shapes") -> Question:
     return Question(
         question_id="q", sample_id="s", source=source, category="general_vqa", task="color", answer_type="open",
         prompt="<image>\n" * len(images) + text, answer="red", images=images,
-        image_key="+".join(image.content_hash() for image in images),
+        image_key="+".join(image.content_hash() for image in images), rule="exact", answers=("red",),
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ def prediction(source, task, answer, output, *, majority="no", blind=False, kind
         majority=majority,
         blind=blind,
         checkpoint="c",
+        rule="exact",
+        answers=(answer,),
     )
 
 
