@@ -20,11 +20,10 @@ class Efficiency:
 
 
 BENCH = "bench_training.py, ZeRO-1"
-PROTOTYPE = "prototype of issue 6 (no loader, no telemetry)"
 MEASURED = (
     Efficiency(preset="eagle2-1b", everything=True, mfu=0.479, origin=f"one H200, {BENCH}; two are twice as fast"),
-    Efficiency(preset="eagle2-2b", everything=True, mfu=0.41, origin=f"one H100, all layers recompute, {PROTOTYPE}"),
-    Efficiency(preset="eagle2-9b", everything=False, mfu=0.657, origin=f"one H100, {BENCH}"),
+    Efficiency(preset="eagle2-2b", everything=True, mfu=0.494, origin=f"one H100, {BENCH}"),
+    Efficiency(preset="eagle2-9b", everything=False, mfu=0.678, origin=f"one H100, {BENCH}"),
     Efficiency(preset="eagle2-9b", everything=True, mfu=0.522, origin="two H200, bench_training.py, ZeRO-2"),
 )
 

@@ -156,8 +156,8 @@ class Shape:
     unroll: int = 1
 
 
-CORRELATE = Shape(columns=8, channels=64, ahead=1)
-SUM_TAPS = Shape(columns=4, channels=64, registers=168, ahead=1)  # three programs a core
+CORRELATE = Shape(columns=8, channels=64, ahead=2, unroll=2)
+SUM_TAPS = Shape(columns=4, channels=64, ahead=1, unroll=4)
 PROGRAMS = 2048  # that share the weight gradient, about; fixed, so that its order of sums is the same on every chip
 
 

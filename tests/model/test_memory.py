@@ -65,6 +65,8 @@ NINE = {"zero_stage": 2, "activation_checkpointing": {"siglip": 0.5, "convnext":
         ("eagle2-1b", 1, {}, 73.9, 0.02),
         ("eagle2-1b", 1, SOME, 57.5, 0.08),
         ("eagle2-1b", 2, SOME, 52.4, 0.08),
+        ("eagle2-2b", 1, {"activation_checkpointing": {"siglip": 0.35, "language": 0.4}}, 76.7, 0.02),
+        ("eagle2-2b", 1, {"activation_checkpointing": {"siglip": 0.35, "language": 0.5}}, 69.8, 0.08),
         ("eagle2-9b", 1, {"trainable": ("connector",)}, 65.2, 0.02),
         ("eagle2-9b", 2, NINE, 117.0, 0.12),
     ],
