@@ -4,8 +4,6 @@ import pytest
 from benchmark_files import coded
 from raw_files import png as picture
 
-from model.evaluation.benchmarks.cards import benchmark_card, benchmark_cards
-
 DIRECT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
 
@@ -153,9 +151,3 @@ def test_mathvista_knows_what_kind_of_answer_is_wanted(tsv, asked):
     assert first.facts["precision"] is None
     kind = {"question_type": "free_form", "answer_type": "float", "precision": 1.0, "unit": "cm"}
     assert second.facts == {**kind, "category": None}
-
-
-def test_no_benchmark_is_without_a_test():
-    source = __import__("pathlib").Path(__file__).read_text()
-    assert [name for name in benchmark_cards() if f'"{name}"' not in source] == []
-    assert benchmark_card("docvqa").wordings["direct"].open.endswith(DIRECT)
