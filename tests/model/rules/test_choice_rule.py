@@ -50,6 +50,13 @@ LETTERS = [
     ("B/C", "", "", ""),
     ("Both A and B", "", "", ""),
     ("B. The answer is C.", "", "", "B"),
+    ("(A) cat (B) dog (C) cow", "", "", ""),  # the options again, no choice
+    ("A. cat\nB. dog\nC. cow", "", "", "A"),
+    ("A. cat\nB. dog\nC. cow\nAnswer: B", "B", "", "A"),
+    ("The answer is B because option A is a cat and C is a cow.", "B", "", ""),
+    ("Looking at the picture, the correct answer is: **B. dog**", "B", "B", ""),
+    ("B is not correct. The answer is C", "C", "", ""),
+    ("I'd go with B.", "B", "B", ""),
     ("Answer: B\nAnswer: C", "", "", ""),
     ("Cannot tell", "", "", ""),  # no C
     ("Cannot determine the answer", "", "Z", ""),  # choice/refusal
