@@ -1,9 +1,9 @@
 """Greedy decoding for a GPU: one CUDA graph a step, and a new prompt wherever an answer has ended.
 
-A step of a small decoder is some hundreds of short kernels; launched one by one from Python they take ten times as long
-as they run. Captured once for a shape (rows, columns) and replayed, they follow each other without the host. Prompts
-enter as packs without padding. The answers are those of `model.generation.continue_prompts`, up to the rounding of
-other kernels.
+A step of a small decoder is some hundreds of short kernels, and launching them one by one from Python takes longer than
+they run. Captured once for a shape (rows, columns) and replayed, they follow each other without the host. Prompts enter
+as packs without padding. The answers are those of `model.generation.continue_prompts`, up to the rounding of other
+kernels (tests/benchmarks/bench_generation.py measures both).
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ CACHE_BYTES = 4 << 30
 PREFILL_TOKENS = 32_768  # in one pass, which bounds its activations
 STEPS_AT_ONCE = 4  # between two looks at the tokens, each of which waits for the device
 REFILL = 0.25  # of the rows are free before prompts enter: a pass over few is as long as one over many
-# The one with a fast kernel for a bias; cuDNN's would plan every new shape for a second.
+# The one whose fast kernel takes a bias; without cuDNN's, which plans each new shape anew.
 BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 Embed = Callable[[int], torch.Tensor]
 Seats = dict[int, int]  # row -> the prompt that it answers
