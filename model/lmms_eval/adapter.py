@@ -74,7 +74,7 @@ class AerieChat(lmms):  # type: ignore[misc]  # lmms_eval is not installed where
             GenerationResult(answer.text, TokenCounts(answer.read_tokens, answer.written_tokens)) for answer in answers
         ]
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
         """Only the simple interface has such requests."""
         raise AerieError("tasks that compare likelihoods have no chat form; run them with --force_simple")
 
@@ -116,17 +116,21 @@ class AerieSimple(AerieChat):
 
     is_simple = True
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
         """(score, is greedy) of each continuation; the score is a sum of log-probabilities, signed as 0.7.3 reads it.
 
         lmms-eval's interface says log-probability and its perplexity takes one, but its multiple choice takes the
-        *smallest* value, since its own models return losses there (issue 370): choices get the negated sum.
+        *smallest* value, since its own models return losses there (issue 370): choices get the negated sum. The pair
+        travels as a generation's result: a bare one would reach the task as a text (`unwrap_generation_output`).
         """
         asked = [self._asked(request) for request in requests]
         texts = [self._continuation(request) for request in requests]
         found = likelihoods(self._open(), asked, texts, batch_size=self.batch_size)
         signs = [-1.0 if isinstance(request.args[1], str) else 1.0 for request in requests]
-        return [(sign * each.log_probability, each.greedy) for sign, each in zip(signs, found, strict=True)]
+        return [
+            GenerationResult((sign * each.log_probability, each.greedy))
+            for sign, each in zip(signs, found, strict=True)
+        ]
 
     def _continuation(self, request: Instance) -> str:
         """A choice's text, or what the task's target says of the document."""
