@@ -68,7 +68,8 @@ class AerieChat(lmms):  # type: ignore[misc]  # lmms_eval is not installed where
         asked, options = [self._asked(request) for request in requests], [self._options(each) for each in requests]
         label, start = "lmms-eval" if self.rank == 0 else "", time.perf_counter()
         answers = answer_all(self._open(), asked, options, batch_size=self.batch_size, label=label)
-        seconds, written = time.perf_counter() - start, sum(answer.written_tokens for answer in answers)
+        seconds = max(time.perf_counter() - start, 1e-9)
+        written = sum(answer.written_tokens for answer in answers)
         log_metrics(seconds, written, written / seconds, {"total_requests": len(answers)})
         return [
             GenerationResult(answer.text, TokenCounts(answer.read_tokens, answer.written_tokens)) for answer in answers

@@ -1,7 +1,9 @@
 """What the lmms-eval plugin does without lmms-eval: messages, options, batches and likelihoods."""
 
 import copy
+import tomllib
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,9 @@ from model.vlm import PackTensors
 
 RED, BLUE, WIDE = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (70, 66), "blue"), Image.new("L", (140, 70), 99)
 SHORT = Options(max_new_tokens=6)
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def text(words: str) -> dict:
@@ -232,3 +237,11 @@ def test_the_right_choice_is_the_likeliest(colour_checkpoint, batch_size):
     scores = np.array([likelihood.log_probability for likelihood in found]).reshape(2, 3)
     assert scores.argmax(axis=1).tolist() == [0, 2]
     assert [likelihood.greedy for likelihood in found] == [True, False, False, False, False, True]
+
+
+def test_the_plugin_and_its_pinned_version_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["lmms_eval.models"] == {"aerie": "model.lmms_eval.manifest:AERIE"}
+    (pin,) = [package for package in project["optional-dependencies"]["lmms"] if package.startswith("lmms-eval==")]
+    assert pin in (ROOT / "containers/lmms-eval.lock").read_text().splitlines()
+    assert f"lmms-eval {pin.partition('==')[2]}" in (ROOT / "model/lmms_eval/__init__.py").read_text()
