@@ -29,6 +29,7 @@ DOORS = {
     "kubernetes": ("components/trainjob.py",),
     "deepspeed": ("model/training/",),
     "torchao": ("model/training/float8.py",),
+    "lmms_eval": ("model/lmms_eval/",),
 }
 TORCH_DOORS_IN_DATA = ("data/curation/",)
 
