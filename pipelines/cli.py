@@ -17,6 +17,7 @@ from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.people import for_people
 from pipelines.plan_cli import planning
+from pipelines.score_cli import scoring
 from pipelines.sources_cli import sources
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.add_typer(cluster)
 app.add_typer(planning)
 app.add_typer(chat_app)
 app.add_typer(checkpoints)
+app.add_typer(scoring)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
 RECIPES = Path(__file__).parent / "recipes"
