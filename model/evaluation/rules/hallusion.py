@@ -1,0 +1,90 @@
+"""HallusionBench (Guan et al. 2023): yes/no questions, grouped by figure and by question.
+
+eagle2: the answer opens with yes or no, or holds only one of them. Questions of category VS without a figure
+(figure 0) don't count for fAcc (`get_eval_fig` of tianyi-lab/HallusionBench), and an answer that says neither is right
+there (`assign_correctness`: not to know is right without a figure).
+vlmevalkit: `yorn.YOrN_Extraction` with exact matching: an output with both words, or none, is wrong;
+`Hallusion_rating` groups by subcategory without category, so VD_ocr and VS_ocr share groups.
+lmms-eval: `hallusion_bench/evaluate_hb.py`, the functions `..._intern` (its default asks GPT-4 instead): "yes"
+anywhere, also in "yesterday", is yes, everything else is no.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from data.errors import AerieError
+from model.evaluation.answered import Answered, Verdict
+from model.evaluation.rules.common import RuleSet, fact, hit, named
+from model.evaluation.rules.vqa import processed_punctuation
+
+_OPENING = re.compile(r"\W*(yes|no)\b(?!\s+one\b)", re.IGNORECASE)
+_TRUTH = {"yes": "yes", "no": "no", "1": "yes", "0": "no"}
+
+
+def strict_yes_no(output: str) -> str:
+    """ "yes", "no" or "" where the output says neither or, not at its opening, both.
+
+    >>> strict_yes_no("Yes, there is no cat."), strict_yes_no("It may be yes or no")
+    ('yes', '')
+    """
+    opening = _OPENING.match(output)
+    if opening:
+        return opening.group(1).lower()
+    words = set(re.findall(r"\b(yes|no)\b", output.lower()))
+    return words.pop() if len(words) == 1 else ""
+
+
+def read_yes_no(output: str, rules: RuleSet) -> str:
+    """ "yes", "no" or "" under a rule set."""
+    if rules == "lmms-eval":
+        return "yes" if "yes" in output.lower() else "no"
+    if rules == "eagle2":
+        return strict_yes_no(output)
+    words = {"yes", "no"} & set(processed_punctuation(output.lower()).split())
+    return words.pop() if len(words) == 1 else ""
+
+
+def hallusion_verdict(row: Answered, rules: RuleSet) -> Verdict:
+    """Right when yes/no is as in the reference ("Yes"/"No" or "1"/"0")."""
+    truth = {_TRUTH.get(answer.strip().lower().rstrip(".")) for answer in row.answers}
+    if None in truth or len(truth) != 1:
+        raise AerieError(f"{named(row)}: rule 'hallusion' needs one reference, yes or no, not {row.answers}")
+    found = read_yes_no(row.output, rules)
+    if not found and rules == "eagle2" and _without_figure(row):
+        return hit(True, found, "without a figure, not to know is right")
+    return hit(found in truth, found, "" if found else "neither yes nor no")
+
+
+def _kind(row: Answered, rules: RuleSet) -> tuple[str, ...]:
+    category, subcategory = str(fact(row, "category")), str(row.facts.get("subcategory", ""))
+    return (subcategory or category,) if rules == "vlmevalkit" else (category, subcategory)
+
+
+def _without_figure(row: Answered) -> bool:
+    return str(fact(row, "category")).split("_")[0] == "VS" and str(fact(row, "figure_id")) == "0"
+
+
+def _share_all_right(groups: dict[tuple[str, ...], list[bool]]) -> float:
+    return 100 * sum(map(all, groups.values())) / len(groups) if groups else 0.0
+
+
+def hallusion_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict], rules: RuleSet) -> dict[str, float]:
+    """aAcc per question, fAcc per figure, qAcc per question over its figures, and their mean as `score`; 0..100.
+
+    Facts: `category` (VD/VS, perhaps with a subcategory of its own), `set_id`, `figure_id`, `question_id`.
+    """
+    figures: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
+    questions: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
+    for row, verdict in zip(rows, verdicts, strict=True):
+        right, place = verdict.value == 1, (*_kind(row, rules), str(fact(row, "set_id")))
+        questions[(*place, str(fact(row, "question_id")))].append(right)
+        figure = str(fact(row, "figure_id"))
+        if rules != "eagle2" or not _without_figure(row):
+            figures[(*place, figure)].append(right)
+    scores = {
+        "aAcc": 100 * sum(verdict.value == 1 for verdict in verdicts) / len(verdicts),
+        "fAcc": _share_all_right(figures),
+        "qAcc": _share_all_right(questions),
+    }
+    return {"score": sum(scores.values()) / len(scores), **scores}
