@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from data.errors import AerieError
+from pipelines.benchmarks_cli import benchmarks
 from pipelines.chat_cli import chat_app
 from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
@@ -33,6 +34,7 @@ app.add_typer(checkpoints)
 app.add_typer(scoring)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
+app.add_typer(benchmarks, name="benchmarks")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 

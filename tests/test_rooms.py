@@ -20,6 +20,9 @@ PIPELINES_MAY_USE |= {"model.evaluation.scoring", "model.evaluation.benchmark_ru
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do
 PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  # what `aerie data` shows
+PIPELINES_MAY_USE |= {
+    f"model.evaluation.benchmarks.{part}" for part in ("cards", "places", "reading")
+}  # `aerie benchmarks`
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 DOORS = {

@@ -1,7 +1,8 @@
 """An OpenAI-compatible `/v1/chat/completions` that answers by rule, and misbehaves on demand.
 
 It runs as a process of its own and wants a bearer key. Its answers are true as far as rules go: a sum in the question
-is computed; else the answer that the prompt tells is argued for. Asked as a proxy, it answers for the host itself.
+is computed; a prediction is graded by the ground truth; else the answer that the prompt tells is argued for. Asked as a
+proxy, it answers for the host itself.
 
     GET  /_control/state   [{fault, text, images, at, path, login}, ...], every request since the reset, as they came
     POST /_control/reset   {"script", "match", "usage", "seconds"}, see `FakeEndpoint.reset`
@@ -50,8 +51,16 @@ def told(text: str, name: str) -> str:
     return found.group(1).strip() if found else ""
 
 
+def grade(truth: str, prediction: str) -> str:
+    """The share of the parts of the truth, joined by <AND>, that the prediction holds."""
+    parts = [part.strip().lower() for part in truth.split("<AND>")]
+    return f"{sum(part in prediction.lower() for part in parts) / len(parts):.1f}"
+
+
 def write_answer(system: str, text: str, fault: str) -> str:
     """What a model would say."""
+    if fault == PASS and (truth := told(text, "Ground truth")):
+        return grade(truth, told(text, "Prediction"))
     question, known = told(text, "Question"), told(text, "Correct answer")
     added = SUM.search(question)
     answer = str(int(added.group(1)) + int(added.group(2))) if added else known or "unknown"

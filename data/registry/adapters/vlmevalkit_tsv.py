@@ -57,7 +57,7 @@ def read(card: SourceCard, use: SourceUse, seed: int) -> Iterator[RawRow]:
     """A row for each record of each file."""
     settings, place = options(TsvOptions, card), place_of(card)
     found = pictures(place, settings.images)
-    shared = _Shared(place)
+    shared = SharedImages(place)
 
     def scan() -> Iterator[Candidate]:
         for name in place.names(SUFFIXES):
@@ -70,7 +70,7 @@ def read(card: SourceCard, use: SourceUse, seed: int) -> Iterator[RawRow]:
     return draw(card, use, seed, scan)
 
 
-class _Shared:
+class SharedImages:
     """Images that other records refer to: where they stand in the file, not the images themselves."""
 
     def __init__(self, place: Place) -> None:
@@ -103,7 +103,7 @@ def _candidate(
     settings: TsvOptions,
     seed: int,
     found: Pictures,
-    shared: _Shared,
+    shared: SharedImages,
     name: str,
     record: Record,
 ) -> Candidate:
@@ -122,7 +122,7 @@ def _candidate(
 
 
 def _sample(
-    card: SourceCard, settings: TsvOptions, found: Pictures, shared: _Shared, name: str, cells: dict[str, str]
+    card: SourceCard, settings: TsvOptions, found: Pictures, shared: SharedImages, name: str, cells: dict[str, str]
 ) -> Sample:
     choices = [cells.get(letter, "").strip() for letter in LETTERS]
     count = max((number for number, choice in enumerate(choices, 1) if choice), default=0)
@@ -136,14 +136,15 @@ def _sample(
         pair = choice_pair(cells["question"], choices[:count], answer, hint)
     else:
         pair = ("\n".join(filter(None, [hint, cells["question"].strip()])), answer)
-    images = _images(found, shared, name, cells)
+    images = record_images(found, shared, name, cells)
     turns = with_images(pair_turns([pair]), len(images))
     task = settings.task or ("multiple_choice" if count else "open")
     kept = {column: cells[column] for column in settings.keep if column in cells}
     return conversation(card, f"{name}:{cells['index']}", turns, images, task, **({"columns": kept} if kept else {}))
 
 
-def _images(found: Pictures, shared: _Shared, name: str, cells: dict[str, str]) -> list[ImageRef]:
+def record_images(found: Pictures, shared: SharedImages, name: str, cells: dict[str, str]) -> list[ImageRef]:
+    """The pictures of a record of the file `name`, none without a cell; `BadRowError` says what is wrong with one."""
     cell = cells.get("image", "").strip()
     if not cell:
         path = cells.get("image_path", "").strip()

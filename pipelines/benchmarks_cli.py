@@ -1,0 +1,74 @@
+"""The `aerie benchmarks` commands: list and show the benchmark cards, and whether their data are there."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.people import for_people
+
+benchmarks = typer.Typer(no_args_is_help=True, help="The benchmarks of the paper: one card each.")
+
+DataOption = Annotated[str, typer.Option("--data", metavar="FOLDER", help="Folder that holds the benchmarks' files.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+@benchmarks.command(name="list")
+def list_command(data: DataOption = "", as_json: JsonOption = False) -> None:
+    """List the benchmarks and the averages over them, in the order of the paper's table.
+
+    With --data it also says which of them are there: FILE.tsv or NAME/ in the folder.
+    A benchmark that isn't there can't be run, and is reported as not run.
+    """
+    with for_people() as console:
+        from model.evaluation.benchmarks.cards import average_cards, benchmark_cards
+        from model.evaluation.benchmarks.places import found
+        from pipelines.benchmarks_view import show_benchmarks
+
+        cards = list(benchmark_cards().values())
+        places = {card.name: found(card, data) for card in cards} if data else None
+        if as_json:
+            where = {name: str(path) if path else None for name, path in (places or {}).items()}
+            listed = [{**card.model_dump(), "data": where.get(card.name)} for card in cards]
+            _print_json({"benchmarks": listed, "averages": [card.model_dump() for card in average_cards().values()]})
+        else:
+            show_benchmarks(cards, list(average_cards().values()), places, console)
+
+
+@benchmarks.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a benchmark or average.", show_default=False)],
+    data: DataOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show one card: data, columns, wording, rule, judge.
+
+    With --data it compares the file with the published MD5 and shows the first
+    question as a model gets it.
+    """
+    with for_people() as console:
+        from model.evaluation.benchmarks.cards import average_cards, benchmark_card
+        from model.evaluation.benchmarks.places import found, state
+        from model.evaluation.benchmarks.reading import questions
+        from pipelines.benchmarks_view import show_average, show_benchmark, show_question
+
+        if name in average_cards():
+            card = average_cards()[name]
+            _print_json(card.model_dump()) if as_json else show_average(card, console)
+            return
+        benchmark = benchmark_card(name)
+        path = found(benchmark, data) if data else None
+        if as_json:
+            _print_json({**benchmark.model_dump(), "data": str(path) if path else None})
+            return
+        there = "" if not data else f"{path} ({state(benchmark, path)})" if path else f"not in {data}"
+        show_benchmark(benchmark, there, console)
+        if path is not None:
+            show_question(next(questions(benchmark, path)), console)
+
+
+def _print_json(value: object) -> None:
+    plain = Console(file=sys.stdout, soft_wrap=True, markup=False, highlight=False)
+    plain.print(json.dumps(value, indent=2, ensure_ascii=False))
