@@ -6,7 +6,7 @@ Why not transformers' own `generate`: it takes embedded prompts too, but it draw
 (`generation_choice`), and the tests hold greedy answers against its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from data.errors import AerieError
 from model.fusion import fuse
 from model.generation_choice import Choice, Draw, Sampling, greedy
+from model.generation_rows import Rows
 from model.inputs.batch import EncodedSample
 from model.vlm import VisionLanguageModel
 
@@ -81,19 +82,35 @@ def embed_prompts(model: VisionLanguageModel, prompts: Sequence[EncodedSample]) 
 
 
 @torch.inference_mode()
-def image_features(model: VisionLanguageModel, stacks: Sequence[np.ndarray], at_once: int) -> list[torch.Tensor]:
+def image_features(model: VisionLanguageModel, stacks: Iterable[np.ndarray], at_once: int) -> list[torch.Tensor]:
     """Image embeddings [P_i * tokens per tile, D] of each stack of tiles (uint8 [P_i, S, S, 3], P_i may be 0).
 
-    The towers see the tiles of all stacks together, `at_once` at a time.
+    The towers see the tiles of all stacks together, `at_once` at a time and as soon as there are so many.
     """
     device, width = model.language.device, model.settings.language.hidden_size
-    tiles = [tile for stack in stacks for tile in stack]
-    parts = [
-        model.encode_tiles(torch.from_numpy(np.stack(tiles[start : start + at_once])).to(device))
-        for start in range(0, len(tiles), at_once)
-    ]
+    counts: list[int] = []
+    waiting: list[np.ndarray] = []
+    parts: list[torch.Tensor] = []
+
+    def encode(tiles: list[np.ndarray]) -> None:
+        parts.append(model.encode_tiles(_on_device(np.stack(tiles), device)))
+
+    for stack in stacks:
+        counts.append(len(stack))
+        waiting.extend(stack)
+        while len(waiting) >= at_once:
+            encode(waiting[:at_once])
+            del waiting[:at_once]
+    if waiting:
+        encode(waiting)
     encoded = torch.cat(parts) if parts else torch.zeros(0, model.settings.tokens_per_tile, width, device=device)
-    return [part.flatten(0, 1) for part in encoded.split([len(stack) for stack in stacks])]
+    return [part.flatten(0, 1) for part in encoded.split(counts)]
+
+
+def _on_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """From page-locked memory, where there is a GPU: the next tiles are fetched while it computes."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def continue_prompts(
@@ -101,26 +118,21 @@ def continue_prompts(
     prompts: Sequence[torch.Tensor],
     *,
     end_ids: Sequence[int],
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     choose: Choice = greedy,
 ) -> list[list[int]]:
     """As `generate`, from the language model (in eval mode) and its embedded prompts [T_b, D].
 
-    Decoding stops as soon as every row has ended.
+    `max_new_tokens` may be one number for each row. Decoding stops as soon as every row has ended.
     """
-    rows: list[list[int]] = [[] for _ in prompts]
-    going, ends = set(range(len(rows))), frozenset(end_ids)
-    if not rows:
-        return rows
-    for tokens in _steps(language, prompts, max_new_tokens, choose):
-        for row, token in enumerate(tokens.tolist()):
-            if row in going and token in ends:
-                going.remove(row)
-            elif row in going:
-                rows[row].append(token)
-        if not going:
+    rows = Rows(len(prompts), end_ids, max_new_tokens)
+    if not rows.going:
+        return rows.tokens
+    for tokens in _steps(language, prompts, rows.most, choose):
+        rows.take(tokens.tolist())
+        if not rows.going:
             break
-    return rows
+    return rows.tokens
 
 
 @torch.inference_mode()

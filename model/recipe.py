@@ -102,6 +102,7 @@ class EvaluationSettings(Strict):
     max_samples_early_stages: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=64, ge=1)
     max_new_tokens: int = Field(default=32, ge=1)
+    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="on a GPU; a CPU computes in float32")
 
 
 class Recipe(Strict):

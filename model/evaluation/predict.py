@@ -1,19 +1,21 @@
 """A checkpoint answers questions: each image is seen once, equal prompts are asked once, batches have like lengths."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
+from data.curation.ahead import in_order
 from data.errors import AerieError
 from data.progress import Progress
 from model.checkpoint import check_tokenizer, load_model
+from model.evaluation.batches import BatchedDecoding, Prompt
 from model.evaluation.questions import Question
-from model.fusion import fuse
-from model.generation import continue_prompts, image_features
+from model.generation import image_features
 from model.inputs.batch import EncodedSample
 from model.inputs.encode import SampleProblemError, encode_prompt
 from model.inputs.tokens import END_OF_TEXT, ChatTokenizer
@@ -21,32 +23,33 @@ from model.recipe import Recipe
 from model.vlm import VisionLanguageModel
 
 Item = TypeVar("Item")
+Precision = Literal["bf16", "fp32"]
+MOST_THREADS = 16
 BATCHES_PER_WINDOW = 16  # bounds the image features held at a time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prompt:
-    """One distinct input of the network and the questions that share it.
-
-    `places` are positions in the list of questions; `view` is equal for prompts that show the same tiles.
-    """
-
-    places: tuple[int, ...]
-    source: str
-    view: str
-    input_ids: torch.Tensor  # int64 [T]
 
 
 class Answerer:
     """A network with its tokenizer, in evaluation mode, on the accelerator when there is one."""
 
     def __init__(
-        self, model: VisionLanguageModel, tokenizer: ChatTokenizer, *, batch_size: int, max_new_tokens: int
+        self,
+        model: VisionLanguageModel,
+        tokenizer: ChatTokenizer,
+        *,
+        batch_size: int,
+        max_new_tokens: int,
+        precision: Precision = "bf16",
     ) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = torch.cuda.is_available()
+        self.device = torch.device("cuda" if on_gpu else "cpu")
         self.model, self.tokenizer = model.to(self.device).eval(), tokenizer
+        if on_gpu and precision == "bf16":
+            self.model.to(torch.bfloat16)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         self.end_ids = (tokenizer.im_end_id, tokenizer.token_id(END_OF_TEXT))
+        self.decoding = BatchedDecoding(self.model, batch_size=batch_size, end_ids=self.end_ids)
+        # on a CPU the network itself needs the cores
+        self.threads = min(len(os.sched_getaffinity(0)), MOST_THREADS) if on_gpu else 1
 
     @classmethod
     def load(cls, recipe: Recipe, checkpoint_uri: str, tokenizer_uri: str) -> "Answerer":
@@ -54,7 +57,8 @@ class Answerer:
         model, tokenizer = load_model(checkpoint_uri), ChatTokenizer.load(tokenizer_uri)
         check_tokenizer(tokenizer, model, checkpoint_uri, "evaluate with the tokenizer of the run that trained it")
         settings = recipe.evaluation
-        return cls(model, tokenizer, batch_size=settings.batch_size, max_new_tokens=settings.max_new_tokens)
+        sizes = {"batch_size": settings.batch_size, "max_new_tokens": settings.max_new_tokens}
+        return cls(model, tokenizer, precision=settings.precision, **sizes)
 
     @torch.inference_mode()
     def answers(
@@ -68,12 +72,10 @@ class Answerer:
         progress = within or Progress(label, len(questions), "questions")
         shared = _equal_inputs(questions, blind)
         for window in _chunks(shared, self.batch_size * BATCHES_PER_WINDOW):
-            prompts, tiles = self._encoded(questions, window, blind)
-            features = self._features(tiles)
-            # One source's answers are of like length too, so that a batch doesn't wait for one long answer.
-            prompts.sort(key=lambda prompt: (prompt.source, len(prompt.input_ids), prompt.places))
-            for batch in _chunks(prompts, self.batch_size):
-                for prompt, text in zip(batch, self._decoded(batch, features), strict=True):
+            prompts, features = self._seen(questions, window, blind)
+            for batch, rows in self.decoding.answers(prompts, features):
+                for prompt, row in zip(batch, rows, strict=True):
+                    text = self.tokenizer.decode(row)
                     for place in prompt.places:
                         outputs[place] = text
                 progress.update(sum(len(prompt.places) for prompt in batch))
@@ -81,20 +83,42 @@ class Answerer:
             progress.close()
         return outputs
 
-    def _encoded(
+    def _seen(
         self, questions: Sequence[Question], window: Sequence[tuple[int, ...]], blind: bool
-    ) -> tuple[list[_Prompt], dict[str, np.ndarray]]:
-        """The window's prompts, and the tiles (uint8 [P, S, S, 3]) of each of their views, once."""
-        prompts: list[_Prompt] = []
-        tiles: dict[str, np.ndarray] = {}
+    ) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
+        """The window's prompts, and the image embeddings [tokens, D] of each of their views.
+
+        Threads decode and cut the pictures ahead of the towers, each picture once.
+        """
+        by_image: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
         for places in window:
+            by_image[questions[places[0]].image_key].append(places)
+        prompts: list[Prompt] = []
+        views: dict[str, None] = {}
+
+        def new_tiles() -> Iterator[np.ndarray]:
+            encode = partial(self._encoded, questions, blind)
+            for encoded, view, tiles in in_order(encode, by_image.values(), self.threads):
+                prompts.extend(encoded)
+                if view not in views:
+                    views[view] = None
+                    yield tiles
+
+        features = image_features(self.model, new_tiles(), self.batch_size)
+        return prompts, dict(zip(views, features, strict=True))
+
+    def _encoded(
+        self, questions: Sequence[Question], blind: bool, group: Sequence[tuple[int, ...]]
+    ) -> tuple[list[Prompt], str, np.ndarray]:
+        """The prompts about one image, the name of their view and its tiles (uint8 [P, S, S, 3])."""
+        prompts = []
+        for places in group:
             question = questions[places[0]]
             sample = self._encode(question, blind)
             view = f"{len(sample.tiles)} grey" if blind else question.image_key
-            tiles.setdefault(view, sample.tiles)
-            ids = torch.from_numpy(sample.input_ids).to(self.device)
-            prompts.append(_Prompt(places=places, source=question.source, view=view, input_ids=ids))
-        return prompts, tiles
+            ids, limit = torch.from_numpy(sample.input_ids), self.max_new_tokens
+            prompts.append(Prompt(places=places, source=question.source, view=view, input_ids=ids, limit=limit))
+        return prompts, view, sample.tiles
 
     def _encode(self, question: Question, blind: bool) -> EncodedSample:
         settings = self.model.settings
@@ -105,19 +129,6 @@ class Answerer:
                 f"question {question.question_id} of {question.source!r} can't be asked: {error}; correct its row at "
                 "the source and run the pipeline again"
             ) from error
-
-    def _features(self, tiles: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        """Image embeddings [tokens, D] of each view: all its tiles through the towers, a batch at a time."""
-        return dict(zip(tiles, image_features(self.model, list(tiles.values()), self.batch_size), strict=True))
-
-    def _decoded(self, batch: Sequence[_Prompt], features: dict[str, torch.Tensor]) -> list[str]:
-        """The texts that a batch of prompts continues to."""
-        words, image_id = self.model.language.get_input_embeddings(), self.model.image_context_id
-        embedded = [
-            fuse(words(prompt.input_ids), prompt.input_ids, features[prompt.view], image_id) for prompt in batch
-        ]
-        rows = continue_prompts(self.model.language, embedded, end_ids=self.end_ids, max_new_tokens=self.max_new_tokens)
-        return [self.tokenizer.decode(row) for row in rows]
 
 
 def _equal_inputs(questions: Sequence[Question], blind: bool) -> list[tuple[int, ...]]:

@@ -92,6 +92,7 @@ def evaluate_checkpoint(
 
 def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dict[str, str]) -> str:
     """The fingerprint: all that the predictions depend on (not the batch size: it only sets the speed)."""
+    precision = recipe.evaluation.precision
     return fingerprint(
         step=f"evaluation/{stage}",
         version=VERSION,
@@ -101,6 +102,7 @@ def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dic
         max_new_tokens=recipe.evaluation.max_new_tokens,
         seed=recipe.seed,
         inputs=lineage,
+        **({} if precision == "bf16" else {"precision": precision}),  # marks from before the setting stay
     )
 
 
