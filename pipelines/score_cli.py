@@ -80,7 +80,7 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Questions at once; only sets the speed.")
     ] = 64,
-    precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[str, typer.Option("--precision", help="bf16 or fp32, on a GPU; a CPU takes fp32.")] = "bf16",
     wording: Annotated[str, typer.Option("--wording", help="Which of the card's wordings is asked.")] = "direct",
     rules: Rules = DEFAULT_RULES,
     all_rules: AllRules = False,

@@ -5,25 +5,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+SHOWN = {"score", "questions", "unjudged", "unread"}  # in columns of their own
+
 
 def show_scores(document: dict[str, Any], console: Console) -> None:
     """A row a benchmark, from the JSON of `model.evaluation.scoring.Scores`."""
     benchmarks = document["benchmarks"]
     rules = list(benchmarks[0]["rules"])
     console.print(_by_one(benchmarks, rules[0]) if len(rules) == 1 else _by_all(benchmarks, rules))
-    if unjudged := sum(one["unjudged"] for entry in benchmarks for one in list(entry["rules"].values())[:1]):
+    if unjudged := sum(int(entry["rules"][rules[0]]["unjudged"]) for entry in benchmarks):
         console.print(f"{unjudged:,} questions need a judge and have no score yet.", highlight=False)
     if document["blind_left_out"]:
         console.print(f"{document['blind_left_out']:,} answers to blanked images are left out.", highlight=False)
 
 
 def _by_one(benchmarks: list[dict[str, Any]], rules: str) -> Table:
-    """Benchmark, questions, headline, then whatever else its authors report."""
-    table = _table(f"Scores by {rules}'s rules", "benchmark", "questions", "score")
+    """Benchmark, questions, headline, outputs in which no answer was found, whatever else its authors report."""
+    table = _table(f"Scores by the rules of {rules}", "benchmark", "questions", "score", "unread")
     table.add_column("in detail", overflow="fold")
     for entry in benchmarks:
         numbers = entry["rules"][rules]
-        others = [f"{name} {_number(value)}" for name, value in numbers.items() if name not in {"score", "unjudged"}]
+        others = [f"{name} {_number(value)}" for name, value in numbers.items() if name not in SHOWN]
         table.add_row(entry["benchmark"], f"{entry['questions']:,}", _number(numbers.get("score")), ", ".join(others))
     return table
 
@@ -36,7 +38,7 @@ def _by_all(benchmarks: list[dict[str, Any]], rules: list[str]) -> Table:
         wide = entry["gap"] is not None and entry["gap"] >= 0.05  # what one decimal shows
         table.add_row(
             entry["benchmark"],
-            f"{entry['questions']:,}",
+            f"{entry['rules'][rules[0]]['questions']:,}",
             *scores,
             f"[bold]{_number(entry['gap'])}[/]" if wide else _number(entry["gap"]),
         )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, cast, get_args
 
 import torch
 
@@ -18,22 +18,26 @@ from model.evaluation.benchmark_data import card_identity, chosen, lacking
 from model.evaluation.benchmarks.cards import WORDING, BenchmarkCard
 from model.evaluation.benchmarks.places import found
 from model.evaluation.benchmarks.reading import questions as read_questions
-from model.evaluation.predict import Answerer
+from model.evaluation.predict import Answerer, Precision
 from model.evaluation.prediction_store import SetSettings, questions_hash, store_predictions
 from model.evaluation.predictions import Prediction, predicted
-
-Precision = Literal["float32", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOptions:
-    """How benchmarks are answered: greedy, by the card's wording of this name; `batch_size` only sets the speed."""
+    """How benchmarks are answered: greedy, by the card's wording of this name.
+
+    `batch_size` only sets the speed; `precision` (`bf16`, `fp32`) is a GPU's, a CPU computes in float32.
+    """
 
     max_new_tokens: int = 1024
     batch_size: int = 64
-    precision: Precision = "float32"
+    precision: str = "bf16"
     wording: str = WORDING
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise AerieError(f"unknown precision {self.precision!r}; choose from {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +106,23 @@ def _answered(
 
 def _answerer(folder: str, tokenizer: str, options: AnswerOptions) -> Answerer:
     loaded = open_checkpoint(folder, tokenizer)
-    model = loaded.model.to(getattr(torch, options.precision))
-    return Answerer(model, loaded.tokenizer, batch_size=options.batch_size, max_new_tokens=options.max_new_tokens)
+    return Answerer(
+        loaded.model.float(),  # whatever its files hold, as in a run
+        loaded.tokenizer,
+        batch_size=options.batch_size,
+        max_new_tokens=options.max_new_tokens,
+        precision=cast(Precision, options.precision),
+    )
 
 
 def generation(options: AnswerOptions) -> dict[str, Any]:
     """How answers come about, as far as they depend on it."""
+    on_gpu = torch.cuda.is_available()
     return {
         "decoding": "greedy",
         "max_new_tokens": options.max_new_tokens,
-        "dtype": options.precision,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "dtype": "bfloat16" if on_gpu and options.precision == "bf16" else "float32",
+        "device": "cuda" if on_gpu else "cpu",
         "torch": torch.__version__,
     }
 

@@ -17,14 +17,12 @@ HEADLINE = "score"
 class Scored:
     """One benchmark by one rule set.
 
-    `numbers` are those of `model.evaluation.rules.summarise`: "score" in 0..100 (OCRBench 0..1000) and what else the
-    benchmark's authors report. `unjudged` counts questions that only a judge could score.
+    `numbers` are those of `model.evaluation.rules.summarise`: "score" in 0..100 (OCRBench 0..1000), what else the
+    benchmark's authors report, and counts of questions.
     """
 
     benchmark: str
     rules: str
-    questions: int
-    unjudged: int
     numbers: dict[str, float]
     verdicts: tuple[Verdict, ...]
 
@@ -59,9 +57,7 @@ def scored(rows: Sequence[Answered], rules: str) -> list[Scored]:
             Scored(
                 benchmark=benchmark,
                 rules=rules,
-                questions=len(answers),
-                unjudged=sum(one.value is None for one in verdicts),
-                numbers=dict(summarise(answers, verdicts)),
+                numbers=dict(summarise(answers, verdicts, rules)),
                 verdicts=verdicts,
             )
         )

@@ -16,7 +16,7 @@ from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
 from model.evaluation.prediction_store import read_prediction_set
 from model.evaluation.predictions import read_predictions
-from model.evaluation.rules import RULE_SETS
+from model.evaluation.rules import RULE_SETS, RULES_VERSION
 from model.evaluation.scored import Scored, check_rules, gap, scored, verdict_lines
 
 __all__ = ["RULE_SETS", "Scores", "check_rules", "score_predictions", "write_verdicts"]
@@ -40,10 +40,9 @@ class Scores:
         """As JSON: for each benchmark its numbers by rule set, and the gap between the sets where there are several."""
         told = []
         for name, results in self.benchmarks.items():
-            rules = {result.rules: {"unjudged": result.unjudged, **result.numbers} for result in results}
-            entry: dict[str, Any] = {"benchmark": name, "questions": results[0].questions, "rules": rules}
+            entry: dict[str, Any] = {"benchmark": name, "rules": {result.rules: result.numbers for result in results}}
             told.append(entry | ({"gap": gap(results)} if len(results) > 1 else {}))
-        return {"benchmarks": told, "blind_left_out": self.blind}
+        return {"rules_version": RULES_VERSION, "benchmarks": told, "blind_left_out": self.blind}
 
 
 def score_predictions(
