@@ -102,8 +102,8 @@ class BenchmarkCard(Strict):
     judge_model: str | None = Field(default=None, min_length=1, description="the judge of the published figures")
     maximum: Literal[100, 1000] = Field(default=100, description="the headline score goes from 0 to this")
     wordings: dict[Literal["direct", "vlmevalkit"], Wording] = Field(
-        description="`direct`: what VLMEvalKit's classes for models of this kind ask, short answers; `vlmevalkit`: what "
-        "its data set asks of a model without wording of its own"
+        description="`direct`: short answers, as VLMEvalKit's classes for models of this kind ask for them; "
+        "`vlmevalkit`: what its data set asks of a model without wording of its own"
     )
     interleaved: bool = Field(default=False, description="`<image n>` in the text places the n-th image")
     tsv: Layout

@@ -5,10 +5,19 @@ import pytest
 from data.errors import AerieError
 from model.evaluation.benchmarks.averages import average, missing
 
-# The 8B-class column of published tables has such figures; the sums below are made by hand.
 SCORES = {
-    **{"docvqa": 92.0, "chartqa": 86.0, "infovqa": 77.0, "textvqa": 83.0, "ocrbench": 868.0, "mmstar": 62.0},
-    **{"realworldqa": 69.0, "ai2d": 84.0, "mmmu": 56.0, "mmbench-v11": 80.0, "mmvet": 62.0, "hallusionbench": 49.0},
+    "docvqa": 92.0,
+    "chartqa": 86.0,
+    "infovqa": 77.0,
+    "textvqa": 83.0,
+    "ocrbench": 868.0,
+    "mmstar": 62.0,
+    "realworldqa": 69.0,
+    "ai2d": 84.0,
+    "mmmu": 56.0,
+    "mmbench-v11": 80.0,
+    "mmvet": 62.0,
+    "hallusionbench": 49.0,
     "mathvista": 64.0,
 }
 
