@@ -1,6 +1,8 @@
 """The `aerie evaluate` and `aerie score` commands: answers once, scores as often as wanted."""
 
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,7 +73,7 @@ def evaluate(
     data: Data,
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder (or s3://) for a prediction set each.")],
     benchmarks: Annotated[
-        list[str] | None, typer.Option("--benchmark", metavar="NAME", help="Repeat for several [default: all].")
+        list[str] | None, typer.Option("--benchmark", metavar="NAME", help="Repeat for several; without it, all.")
     ] = None,
     tokenizer: Annotated[
         str, typer.Option("--tokenizer", help="tokenizer.json or its folder, where the checkpoint has none.")
@@ -102,7 +104,8 @@ def evaluate(
             max_new_tokens=max_new_tokens, batch_size=batch_size, precision=precision, wording=wording
         )
         place = checkpoint_place(checkpoint, storage)
-        sets, not_run = evaluate_benchmarks(place, tokenizer, benchmarks or [], data, out, options)
+        with redirect_stdout(sys.stderr if as_json else sys.stdout):  # progress lines are no JSON
+            sets, not_run = evaluate_benchmarks(place, tokenizer, benchmarks or [], data, out, options)
         scores = score_predictions(sets, names)
         _print(scores, as_json, console, {one.benchmark: one.why for one in not_run})
 

@@ -26,7 +26,8 @@ def _by_one(benchmarks: list[dict[str, Any]], rules: str) -> Table:
     for entry in benchmarks:
         numbers = entry["rules"][rules]
         others = [f"{name} {_number(value)}" for name, value in numbers.items() if name not in SHOWN]
-        table.add_row(entry["benchmark"], f"{entry['questions']:,}", _number(numbers.get("score")), ", ".join(others))
+        counts = [f"{int(numbers[name]):,}" for name in ("questions", "unread")]
+        table.add_row(entry["benchmark"], counts[0], _number(numbers.get("score")), counts[1], ", ".join(others))
     return table
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import AerieError
@@ -21,7 +21,7 @@ def described_rows(uri: str, rows: list[FileRow], outputs: list[str]) -> list[An
     column = column_of(uri, rows, ID_COLUMNS, "the questions' ids")
     pairs = [pair for pair in zip(rows, outputs, strict=True) if pair[0].values.get("blind") not in BLIND]
     found = [_described(uri, row, column, output) for row, output in pairs]
-    check_twice(uri, [row for row, _ in pairs], [(row.benchmark, row.question_id) for row in found])
+    check_twice(uri, [row for row, _ in pairs], [f"{row.benchmark}/{row.question_id}" for row in found])
     return found
 
 
@@ -33,7 +33,7 @@ def id_of(uri: str, row: FileRow, column: str) -> str:
     return id_text(value)
 
 
-def check_twice(uri: str, rows: list[FileRow], ids: Sequence[Hashable]) -> None:
+def check_twice(uri: str, rows: list[FileRow], ids: Sequence[str]) -> None:
     """`AerieError` names rows that answer one question twice."""
     counts = Counter(ids)
     twice = [f"{row.place} {key!r}" for row, key in zip(rows, ids, strict=True) if counts[key] > 1]
