@@ -15,6 +15,7 @@ from model.evaluation.rules.common import RuleSet, hit, named
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 
 IOU_THRESHOLD = 0.5
+_ROUNDING = 1e-9  # an overlap of exactly a half may come out a little lower
 _NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
 _FOUR = re.compile(rf"[\[(]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])]")
 _LMMS_FOUR = re.compile(r"\[\s*" + r",\s*".join([r"(-?\d+(?:\.\d+)?)"] * 4) + r"\s*\]")
@@ -78,4 +79,6 @@ def iou_verdict(row: Answered, rules: RuleSet) -> Verdict:
     best = max(_overlap(row, found or (0.0, 0.0, 0.0, 0.0), answer, rules) for answer in row.answers)
     if found is None:
         return hit(False, "", "no box")
-    return hit(best >= IOU_THRESHOLD, str([f"{value:g}" for value in found]).replace("'", ""), f"IoU {best:.3f}")
+    return hit(
+        best >= IOU_THRESHOLD - _ROUNDING, str([f"{value:g}" for value in found]).replace("'", ""), f"IoU {best:.3f}"
+    )

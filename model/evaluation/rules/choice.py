@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from model.evaluation.scorers import normalised
 
 _WORD_LETTERS = "AI"  # capital letters that are also English words
+_NEAR = 40  # characters beside a letter that may deny it
 _MARKUP = re.compile(r"\*+|`+|\\(?:text|mathrm|mathbf)\{(\w)\}")
 _WHOLE = re.compile(r"[(\[]?([A-Za-z])[)\].:]*")
 _OPENING = re.compile(r"(?:[(\[]([A-Za-z])[)\]]|([A-Z])(?=[).:,;\n]|\s*$)|([a-z])(?=[).:]))[).:,;]*(?=\s|$)")
@@ -48,7 +49,8 @@ def _letters(matches: Iterable[re.Match[str]], options: Mapping[str, str]) -> se
 
 def denied(text: str, start: int, end: int) -> bool:
     """Whether what stands at text[start:end] is negated there."""
-    return bool(_DENIED_BEFORE.search(text[:start]) or _DENIED_AFTER.match(text[end:]))
+    before, after = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
 def _is_letter(text: str, match: re.Match[str]) -> bool:
@@ -56,7 +58,8 @@ def _is_letter(text: str, match: re.Match[str]) -> bool:
         return False
     if match.group(1) not in _WORD_LETTERS:
         return True
-    return bool(_LETTER_BEFORE.search(text[: match.start()]) or _LETTER_AFTER.match(text[match.end() :]))
+    before = text[max(0, match.start() - _NEAR) : match.start()]
+    return bool(_LETTER_BEFORE.search(before) or _LETTER_AFTER.match(text[match.end() :]))
 
 
 def _lone(text: str, options: Mapping[str, str]) -> list[re.Match[str]]:
@@ -103,6 +106,15 @@ def _without_texts(text: str, options: Mapping[str, str]) -> str:
     return text
 
 
+def _repeated(text: str, options: Mapping[str, str]) -> set[str]:
+    """Letters that stand before their own text ("(A) cat"); several of them repeat the question's options."""
+    return {
+        letter
+        for letter, option in options.items()
+        if option.strip() and re.search(rf"(?<!\w){letter}[)\].:]+\s*{re.escape(option.strip())}(?!\w)", text)
+    }
+
+
 def _candidates(text: str, options: Mapping[str, str]) -> set[str]:
     whole = _WHOLE.fullmatch(text)
     if whole and whole.group(1).upper() in options:
@@ -110,11 +122,11 @@ def _candidates(text: str, options: Mapping[str, str]) -> set[str]:
     same = {letter for letter, option in options.items() if normalised(option) == normalised(text)}
     if same:
         return same
-    explicit = _opening(text, options)
-    for pattern in _STATED:
-        explicit |= _letters(pattern.finditer(text), options)
-    if explicit:
-        return explicit
+    stated = _letters((match for pattern in _STATED for match in pattern.finditer(text)), options)
+    repeated = _repeated(text, options)
+    opening = (set() if stated else repeated) if len(repeated) > 1 else _opening(text, options)
+    if stated | opening:
+        return stated | opening
     lone = {match.group(1) for match in _lone(_without_texts(text, options), options)}
     return lone or named_texts(text, options)
 

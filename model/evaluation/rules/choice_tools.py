@@ -1,8 +1,10 @@
 """How the public tools read the letter of a multiple choice, and the rule `choice` under every rule set.
 
-vlmevalkit: `vlmeval/utils/matching_util.py`, `can_infer` (as of 2025), judged without a model ("exact_matching" in
+vlmevalkit: `vlmeval/utils/matching_util.py`, `can_infer`, judged without a model ("exact_matching" in
 `utils/multiple_choice.py`): what it can't infer is wrong. A lone "A" counts as a letter; the letter must be among the
 last five words; else one option's text must stand in the output, which may be twice as long as all texts together.
+Both limits are in its later versions (in 134b4ea61d26 the test of the five words is the wrong way round, which copies
+of the file have put right); up to 18fc37a5337e a letter or a text anywhere counted.
 lmms-eval, MMStar: `tasks/mmstar/utils.py`, `exact_match`: the first letter, bare, in "(", after "option " or after
 "the answer is ". RealWorldQA: `tasks/realworldqa/utils.py`: an option's text anywhere gives its letter, otherwise the
 whole output must be the letter. Others (AI2D): a leading "B." gives B, then exact match without case and punctuation.
@@ -99,7 +101,7 @@ def choice_verdict(row: Answered, rules: RuleSet) -> Verdict:
     if rules == "eagle2":
         letter, note = strict_choice(row.output, options)
     elif rules == "vlmevalkit":
-        letter = can_infer(row.output, options)
+        letter = can_infer(row.output.strip(), options)
     else:
         letter = lmms_letter(row.output, row.benchmark, options)
     return hit(letter in targets, letter, note or ("" if letter else "no choice could be read"))

@@ -11,7 +11,7 @@ anywhere, also in "yesterday", is yes, everything else is no.
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from data.errors import AerieError
 from model.evaluation.answered import Answered, Verdict
@@ -65,8 +65,8 @@ def _without_figure(row: Answered) -> bool:
     return str(fact(row, "category")).split("_")[0] == "VS" and str(fact(row, "figure_id")) == "0"
 
 
-def _share_all_right(groups: dict[tuple[str, ...], list[bool]]) -> float:
-    return 100 * sum(map(all, groups.values())) / len(groups) if groups else 0.0
+def _share_all_right(groups: Mapping[tuple[str, ...], list[bool]]) -> float:
+    return 100 * sum(map(all, groups.values())) / len(groups)
 
 
 def hallusion_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict], rules: RuleSet) -> dict[str, float]:
@@ -82,9 +82,8 @@ def hallusion_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict], rule
         figure = str(fact(row, "figure_id"))
         if rules != "eagle2" or not _without_figure(row):
             figures[(*place, figure)].append(right)
-    scores = {
-        "aAcc": 100 * sum(verdict.value == 1 for verdict in verdicts) / len(verdicts),
-        "fAcc": _share_all_right(figures),
-        "qAcc": _share_all_right(questions),
-    }
+    scores = {"aAcc": 100 * sum(verdict.value == 1 for verdict in verdicts) / len(verdicts)}
+    if figures:  # else no question has a figure
+        scores["fAcc"] = _share_all_right(figures)
+    scores["qAcc"] = _share_all_right(questions)
     return {"score": sum(scores.values()) / len(scores), **scores}

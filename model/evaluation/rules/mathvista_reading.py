@@ -2,7 +2,7 @@
 
 import re
 
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d+)?(?![\w]|\.\d)")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?!\w|\.\d)")
 _LIST = re.compile(r"\[[^\[\]]*\]")
 _STATED = re.compile(r"(?i:\banswer)(?:\s*(?:\bis\b|[:=]))+\s*(.*)")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")

@@ -96,7 +96,7 @@ def _open_verdict(row: Answered, rules: RuleSet) -> Verdict:
         return hit(open_is_right(row.output, row.answers), found)
     reference = row.answers[0] if len(row.answers) == 1 else str(list(row.answers))
     target = reference if re.fullmatch("[A-Z]", reference) else "A"
-    letter = can_infer(row.output, {"A": reference, "B": "Other Answers"})
+    letter = can_infer(row.output.strip(), {"A": reference, "B": "Other Answers"})
     return hit(letter == target, letter, "" if letter else "no choice could be read")
 
 
@@ -109,7 +109,9 @@ def mmmu_verdict(row: Answered, rules: RuleSet) -> Verdict:
         raise AerieError(f"{named(row)}: question_type must be 'multiple-choice' or 'open', not {kind!r}")
     options = options_of(row)
     targets = right_letters(row, options)
-    letter = can_infer(row.output, options) if rules == "vlmevalkit" else official_letter(row.output, options, rules)
+    letter = (
+        can_infer(row.output.strip(), options) if rules == "vlmevalkit" else official_letter(row.output, options, rules)
+    )
     if not letter and rules == "lmms-eval":
         letter = drawn(row, sorted(options))
         return hit(letter in targets, letter, "guessed by the question's id")
