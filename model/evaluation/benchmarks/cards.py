@@ -56,7 +56,7 @@ class Layout(Strict):
         default="text", description="one answer, a list of them, or a list only where the cell reads as one"
     )
     answer_is: Literal["text", "letter", "index"] = Field(
-        default="text", description="with options: the option's text, its letter, or its number from 0"
+        default="text", description="how the cell names an option: by text, letter, or number from 0"
     )
     answer_words: dict[str, str] = Field(default_factory=dict, description="what a coded answer means: 1 -> Yes")
     options: str | None = Field(default=None, description="`letters`: columns A, B, ...; else a column with a list")

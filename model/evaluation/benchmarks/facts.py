@@ -10,7 +10,7 @@ from model.evaluation.benchmarks.wording import Options
 CIRCLE = 1_000_000  # MMBench: the n-th rotated copy of a question has its index plus n times a million
 
 
-def facts_of(card: BenchmarkCard, row: Row, index: str, options: Options, answers: tuple[str, ...]) -> dict[str, Any]:
+def facts_of(card: BenchmarkCard, row: Row, index: str, options: Options) -> dict[str, Any]:
     """JSON values by name; `BadRowError` when a cell or the index doesn't hold what the rule needs."""
     facts: dict[str, Any] = {name: _cell(row, column) for name, column in row.layout.facts.items()}
     facts |= {name: _extra(row, column) for name, column in row.layout.extra_facts.items()}
@@ -20,7 +20,7 @@ def facts_of(card: BenchmarkCard, row: Row, index: str, options: Options, answer
     elif card.rule == "mmmu":
         facts["question_type"] = "multiple-choice" if options else "open"
     elif card.rule == "mathvista":
-        facts |= _mathvista(facts, options, answers)
+        facts["precision"] = _precision(facts, options)
     return facts
 
 
@@ -50,14 +50,12 @@ def _group(index: str) -> str:
     return str(int(index) % CIRCLE)
 
 
-def _mathvista(facts: dict[str, Any], options: Options, answers: tuple[str, ...]) -> dict[str, Any]:
-    """`question_type` must agree with the options; `precision` is a number, `answer_option` the right letter."""
-    multiple = facts["question_type"] == "multi_choice"
+def _precision(facts: dict[str, Any], options: Options) -> float | None:
+    """MathVista: the decimals of a float answer as a number; `question_type` must agree with the options."""
+    multiple, precision = facts["question_type"] == "multi_choice", facts.get("precision")
     if multiple != bool(options):
         raise BadRowError("invalid_row", f"question_type {facts['question_type']!r} with {len(options)} options")
-    precision = facts.get("precision")
-    letter = next((letter for letter, text in options if text == answers[0]), None)
     try:
-        return {"precision": None if precision is None else float(precision), "answer_option": letter}
+        return None if precision is None else float(precision)
     except ValueError:
         raise BadRowError("invalid_row", f"precision {precision!r} is no number") from None

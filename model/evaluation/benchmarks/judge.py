@@ -7,6 +7,7 @@ endpoint, after the cost cap, or on a reply that can't be read, a row is unjudge
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from data.curation.endpoint.chat import Answer, ChatRequest
 from data.curation.endpoint.service import AnswerService, Ticket, Totals
@@ -25,6 +26,7 @@ from model.evaluation.benchmarks.judge_prompts import (
 NO_JUDGE = "no judge was asked: name an endpoint"
 CUT = frozenset({"length", "refusal", "too_large", "content_filter"})  # endings of replies that aren't whole
 SHOWN = 60  # characters of a reply that a note quotes
+OF_A_JUDGE = frozenset({"judge_score", "judge_note", "judge_model", "extracted"})  # facts
 Ask = Callable[[Answered, JudgePrompt], ChatRequest]
 
 
@@ -72,10 +74,10 @@ def graded(rows: Sequence[Answered], endpoint: EndpointSettings | None, prompt: 
 
 
 def extracted(rows: Sequence[Answered], endpoint: EndpointSettings, prompt: JudgePrompt = EXTRACT) -> list[Answered]:
-    """Rows whose `output` is the final answer that the judge read out of it, to be scored by their rule (MathVista).
+    """Rows with the final answer that the judge read out of their output as the fact `extracted` (MathVista).
 
-    Give it the rows whose answer the rule didn't find. `judge_model` and the raw output (`judge_read`) stand among the
-    facts; a row of which nothing was read stays as it is, with `judge_note`.
+    The rule takes it where the output isn't an answer already. `judge_model` names the judge; a row of which nothing
+    was read has `judge_note` instead, and its rule reads the output by itself.
     """
     replies, _ = _replies(rows, endpoint, prompt, extract_request)
     return [_with_extract(row, answer, why, endpoint.model) for row, (answer, why) in zip(rows, replies, strict=True)]
@@ -121,15 +123,19 @@ def _unread(answer: Answer, wanted: str) -> str:
 
 
 def _with_score(row: Answered, verdict: Verdict, model: str) -> Answered:
-    facts = {name: value for name, value in row.facts.items() if not name.startswith("judge_")}
     if verdict.value is None:
-        return replace(row, facts={**facts, "judge_note": verdict.note})
-    return replace(row, facts={**facts, "judge_score": verdict.value, "judge_model": model})
+        return replace(row, facts={**_unjudged(row), "judge_note": verdict.note})
+    return replace(row, facts={**_unjudged(row), "judge_score": verdict.value, "judge_model": model})
 
 
 def _with_extract(row: Answered, answer: Answer | None, why: str, model: str) -> Answered:
     text = read_extract(answer.text) if answer is not None and answer.finish_reason not in CUT else None
     if text is None:
         note = why if answer is None else _unread(answer, "a line `Answer: ...`")
-        return replace(row, facts={**row.facts, "judge_note": note})
-    return replace(row, output=text, facts={**row.facts, "judge_read": row.output, "judge_model": model})
+        return replace(row, facts={**_unjudged(row), "judge_note": note})
+    return replace(row, facts={**_unjudged(row), "extracted": text, "judge_model": model})
+
+
+def _unjudged(row: Answered) -> dict[str, Any]:
+    """A row's facts without those of an earlier judge."""
+    return {name: value for name, value in row.facts.items() if name not in OF_A_JUDGE}

@@ -55,7 +55,7 @@ def _question(card: BenchmarkCard, row: Row, index: str, wording: str) -> Questi
         column = layout.answer
         answers = references(row, options)
         column = "facts"
-        facts = facts_of(card, row, index, options, answers)
+        facts = facts_of(card, row, index, options)
         column = ", ".join(layout.images)
         images = _images(row)
         column = layout.question

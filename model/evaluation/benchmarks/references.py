@@ -28,7 +28,7 @@ def options_of(row: Row) -> Options:
 
 
 def references(row: Row, options: Options) -> tuple[str, ...]:
-    """The row's reference answers, at least one; with options a letter (or the option's text, see `Layout.answer_is`).
+    """The row's reference answers, at least one; with options the right one's letter.
 
     Raises `BadRowError` on an empty cell, on text where a list must be, and on an answer that is no option.
     """
@@ -53,7 +53,7 @@ def _chosen(answer: str, options: Options, answer_is: str) -> str:
     letters, texts = [letter for letter, _ in options], [text for _, text in options]
     if answer_is == "text":
         if answer in texts:
-            return answer
+            return letters[texts.index(answer)]
     elif answer_is == "index":
         if answer.isdigit() and int(answer) < len(options):
             return letters[int(answer)]

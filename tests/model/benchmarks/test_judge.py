@@ -139,16 +139,16 @@ def test_an_endpoint_that_fails_stops_the_run_or_leaves_its_rows_unjudged(endpoi
     assert "status 500" in judged.verdicts[0].note
 
 
-def test_an_extracted_answer_takes_the_place_of_the_output(endpoint, server):
+def test_an_extracted_answer_stands_beside_the_output(endpoint, server):
     asked = row(0, "Adding both gives 7 apples, so 7.", "7", rule="mathvista")
     sums = [Answered(**{**fields(asked), "prompt": "<image>\nWhat is 3 + 4?"})]
     found = extracted(sums, endpoint())
-    assert [entry.output for entry in found] == ["7"]
-    assert found[0].facts["judge_read"] == asked.output
+    assert [entry.facts["extracted"] for entry in found] == ["7"]
+    assert found[0].output == asked.output
     assert "Ground truth" not in server.requests()[0]["text"]
     server.reset(match={"3 + 4": "refusal"})
-    kept = extracted(sums, endpoint(model="another"))
-    assert kept[0].output == asked.output
+    kept = extracted(found, endpoint(model="another"))
+    assert "extracted" not in kept[0].facts
     assert "not a line" in kept[0].facts["judge_note"]
 
 

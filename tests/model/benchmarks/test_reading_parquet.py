@@ -66,7 +66,7 @@ def test_hallusionbench_says_yes_by_a_number(parquet, asked):
     first, second = asked("hallusionbench", folder)
     assert (first.answers, second.answers) == (("Yes",), ("No",))
     ids = {"set_id": "4", "figure_id": "1", "question_id": "1"}
-    assert second.facts == {**ids, "category": "chart", "superset": "VS"}
+    assert second.facts == {**ids, "category": "VS", "subcategory": "chart"}
     folder = parquet("hallusionbench", "data/image-0.parquet", {**row, "gt_answer": "2"})
     with pytest.raises(AerieError, match=r"row 0, column 'gt_answer'.*'2'"):
         asked("hallusionbench", folder)
