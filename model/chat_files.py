@@ -34,7 +34,7 @@ def open_checkpoint(place: str, tokenizer: str = "") -> Checkpoint:
     of a run from before stages kept it, in the run's tokenizer step. AerieError says which file is missing, damaged or
     doesn't fit.
     """
-    folder = _checkpoint_folder(place.rstrip("/") if is_s3(place) else str(Path(place).expanduser().resolve()))
+    folder = checkpoint_folder(place)
     document = read_json(join(folder, CONFIG_FILE))
     kind = document.get("model_type", "")
     if kind != AerieConfig.model_type and "settings" not in document:
@@ -44,14 +44,15 @@ def open_checkpoint(place: str, tokenizer: str = "") -> Checkpoint:
         )
     if kind != AerieConfig.model_type and not tokenizer and exists(join(folder, TOKENIZER_FILE)):
         return load_checkpoint(folder)
-    chat_tokenizer = _tokenizer(folder, tokenizer)  # before the weights, which take longer
+    chat_tokenizer = find_tokenizer(folder, tokenizer)  # before the weights, which take longer
     network = _hf_network(folder) if kind == AerieConfig.model_type else load_model(folder)
     check_tokenizer(chat_tokenizer, network, folder, "name the tokenizer that it was trained with by --tokenizer")
     return Checkpoint(network, chat_tokenizer)
 
 
-def _checkpoint_folder(folder: str) -> str:
-    """The folder itself, or the last finished stage of the run that it is."""
+def checkpoint_folder(place: str) -> str:
+    """The folder itself, or the last finished stage of the run that it is; `AerieError` when it is neither."""
+    folder = place.rstrip("/") if is_s3(place) else str(Path(place).expanduser().resolve())
     if exists(join(folder, CONFIG_FILE)):
         return folder
     if not exists(join(folder, RECIPE_FILE)):
@@ -82,7 +83,8 @@ def _hf_network(folder: str) -> VisionLanguageModel:
     return network
 
 
-def _tokenizer(folder: str, given: str) -> ChatTokenizer:
+def find_tokenizer(folder: str, given: str) -> ChatTokenizer:
+    """The tokenizer that is given, else the checkpoint's or its run's; `AerieError` when there is none."""
     if given:
         return (
             ChatTokenizer(parse_tokenizer(read_bytes(given), given))

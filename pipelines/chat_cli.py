@@ -53,14 +53,14 @@ def chat(
         from model.chat_files import open_checkpoint
 
         options = ChatOptions(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        opened = open_checkpoint(_place(checkpoint, storage), tokenizer)
+        opened = open_checkpoint(checkpoint_place(checkpoint, storage), tokenizer)
         conversation = Chat(opened, images or [], options)
         for text in [question] if question is not None else _questions():
             conversation.ask(text, _write)
             typer.echo()
 
 
-def _place(checkpoint: str, storage: str) -> str:
+def checkpoint_place(checkpoint: str, storage: str) -> str:
     """A bare name that is no folder here is a run's."""
     bare = "/" not in checkpoint and not Path(checkpoint).exists()
     return f"{storage_root(storage)}/{checkpoint}" if bare else checkpoint

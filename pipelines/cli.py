@@ -18,6 +18,7 @@ from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.people import for_people
 from pipelines.plan_cli import planning
+from pipelines.score_cli import scoring
 from pipelines.sources_cli import sources
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(cluster)
 app.add_typer(planning)
 app.add_typer(chat_app)
 app.add_typer(checkpoints)
+app.add_typer(scoring)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
 app.add_typer(benchmarks, name="benchmarks")

@@ -61,13 +61,15 @@ class Answerer:
         return cls(model, tokenizer, precision=settings.precision, **sizes)
 
     @torch.inference_mode()
-    def answers(self, questions: Sequence[Question], *, blind: bool, label: str) -> list[str]:
+    def answers(
+        self, questions: Sequence[Question], *, blind: bool, label: str = "", within: Progress | None = None
+    ) -> list[str]:
         """The generated text for each question, in the order asked; `blind` shows mid-grey images instead.
 
-        `label` begins the progress lines.
+        `label` begins the progress lines; `within` counts these questions among more, and isn't closed.
         """
         outputs = [""] * len(questions)
-        progress = Progress(label, len(questions), "questions")
+        progress = within or Progress(label, len(questions), "questions")
         shared = _equal_inputs(questions, blind)
         for window in _chunks(shared, self.batch_size * BATCHES_PER_WINDOW):
             prompts, features = self._seen(questions, window, blind)
@@ -77,7 +79,8 @@ class Answerer:
                     for place in prompt.places:
                         outputs[place] = text
                 progress.update(sum(len(prompt.places) for prompt in batch))
-        progress.close()
+        if within is None:
+            progress.close()
         return outputs
 
     def _seen(

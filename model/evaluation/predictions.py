@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from data.storage import Manifest, parquet_table, read_attachment
 from model.evaluation.answered import Answered
+from model.evaluation.questions import Question
 
 PREDICTION_SCHEMA = pa.schema(
     [
@@ -90,15 +91,45 @@ def _prediction(row: dict[str, Any]) -> Prediction:
     return Prediction(**{**row, "facts": json.loads(row["facts"])})
 
 
-def predictions_parquet(predictions: Iterable[Prediction]) -> bytes:
-    """Predictions as one Parquet file in memory."""
+def predicted(
+    question: Question, output: str, *, checkpoint: str, blind: bool = False, majority: str = ""
+) -> Prediction:
+    """A checkpoint's output beside all that is known of its question."""
+    return Prediction(
+        question_id=question.question_id,
+        sample_id=question.sample_id,
+        source=question.source,
+        category=question.category,
+        task=question.task,
+        answer_type=question.answer_type,
+        prompt=question.prompt,
+        answer=question.answer,
+        output=output,
+        majority=majority,
+        blind=blind,
+        checkpoint=checkpoint,
+        rule=question.rule,
+        answers=question.answers,
+        options=question.options,
+        facts=question.facts,
+        images=tuple(image.content_hash() for image in question.images),
+    )
+
+
+def predictions_parquet(predictions: Iterable[Prediction], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Predictions as one Parquet file in memory, `metadata` in its schema."""
+    schema = PREDICTION_SCHEMA.with_metadata(dict(metadata)) if metadata else PREDICTION_SCHEMA
     rows = [_row(prediction) for prediction in predictions]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
     return sink.getvalue()
+
+
+def table_predictions(table: pa.Table) -> list[Prediction]:
+    """The predictions of a table of `PREDICTION_SCHEMA`."""
+    return [_prediction(row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]
 
 
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
-    table = parquet_table(read_attachment(folder, manifest, "predictions"))
-    return [_prediction(row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]
+    return table_predictions(parquet_table(read_attachment(folder, manifest, "predictions")))

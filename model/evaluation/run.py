@@ -1,11 +1,15 @@
 """The evaluation step: a checkpoint answers the held-out questions; predictions and scores are stored."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from data.errors import AerieError
+from data.files import join
+from data.folders import remove_folder
 from data.ledger import Tally
+from data.progress import Progress
 from data.storage import (
     Manifest,
     attach,
@@ -15,8 +19,9 @@ from data.storage import (
     read_manifest,
     read_samples,
 )
+from model.evaluation.answer_shards import answer_in_shards, begun_with, shard_predictions
 from model.evaluation.baselines import MajorityBaseline
-from model.evaluation.predictions import Prediction, predictions_parquet
+from model.evaluation.predictions import Prediction, predicted, predictions_parquet
 from model.evaluation.questions import Question, capped, heldout_samples, sample_questions
 from model.evaluation.scorers import RULES_VERSION
 from model.evaluation.scores import scores_document
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 CAP_REASON = "early_stage_cap"
+ANSWERED = "answered"  # the folder of what is answered so far; gone once the step is committed
+QUESTIONS_PER_SHARD = 2048  # blinded questions are often equal: one shard asks them once
 
 
 def evaluate_checkpoint(
@@ -62,7 +69,8 @@ def evaluate_checkpoint(
     questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
     answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
     majority = training_majority(formatting_uri, formatted)
-    predictions = list(_asked(answerer, questions, majority, stage, checkpoint.sha256()))
+    answered = join(out_uri, ANSWERED)
+    predictions = _asked(answerer, questions, majority, stage, checkpoint.sha256(), answered, mark)
     document = scores_document(stage, checkpoint.sha256(), predictions, cap)
     manifest = Manifest(
         step=f"evaluation/{stage}",
@@ -77,7 +85,9 @@ def evaluate_checkpoint(
             "scores": attach(out_uri, "scores.json", json.dumps(document, indent=1).encode()),
         },
     )
-    return commit(out_uri, manifest)
+    commit(out_uri, manifest)
+    remove_folder(answered)
+    return manifest
 
 
 def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dict[str, str]) -> str:
@@ -121,35 +131,38 @@ def training_majority(formatting_uri: str, formatted: Manifest) -> MajorityBasel
 
 
 def _asked(
-    answerer: "Answerer", questions: list[Question], majority: MajorityBaseline, stage: str, checkpoint: str
-) -> Iterator[Prediction]:
-    """Every question's answer; after the last stage also what the network says when it can't see the images."""
-    for blind in (False, True) if stage == STAGES[-1] else (False,):
-        chosen = [question for question in questions if question.images or not blind]
-        outputs = answerer.answers(chosen, blind=blind, label=f"evaluation {stage}{' blind' if blind else ''}")
-        for question, output in zip(chosen, outputs, strict=True):
-            yield _prediction(question, output, majority, blind, checkpoint)
+    answerer: "Answerer",
+    questions: Sequence[Question],
+    majority: MajorityBaseline,
+    stage: str,
+    checkpoint: str,
+    folder: str,
+    mark: str,
+) -> list[Prediction]:
+    """Every question's answer; after the last stage also what the network says when it can't see the images.
 
+    Answers are kept under `folder` as they come, so that a killed step asks only the rest.
+    """
+    asked = [
+        (question, blind)
+        for blind in ((False, True) if stage == STAGES[-1] else (False,))
+        for question in questions
+        if question.images or not blind
+    ]
+    settings = {"evaluation": mark, "torch": version("torch"), "device": answerer.device.type}
+    if begun_with(folder) not in (None, settings):
+        remove_folder(folder)  # another checkpoint's or another machine's: never mixed
 
-def _prediction(
-    question: Question, output: str, majority: MajorityBaseline, blind: bool, checkpoint: str
-) -> Prediction:
-    return Prediction(
-        question_id=question.question_id,
-        sample_id=question.sample_id,
-        source=question.source,
-        category=question.category,
-        task=question.task,
-        answer_type=question.answer_type,
-        prompt=question.prompt,
-        answer=question.answer,
-        output=output,
-        majority=majority.answer(question),
-        blind=blind,
-        checkpoint=checkpoint,
-        rule=question.rule,
-        answers=question.answers,
-        options=question.options,
-        facts=question.facts,
-        images=tuple(image.content_hash() for image in question.images),
-    )
+    def ask(first: int, last: int, progress: Progress) -> list[Prediction]:
+        rows = []
+        for blind in (False, True):
+            chosen = [question for question, blinded in asked[first:last] if blinded == blind]
+            for question, output in zip(chosen, answerer.answers(chosen, blind=blind, within=progress), strict=True):
+                answer = majority.answer(question)
+                rows.append(predicted(question, output, checkpoint=checkpoint, blind=blind, majority=answer))
+        return rows
+
+    keys = [(question.question_id, blind) for question, blind in asked]
+    label = f"evaluation {stage}"
+    shards = answer_in_shards(folder, settings, keys, ask, label=label, questions_per_shard=QUESTIONS_PER_SHARD)
+    return [row for shard in shards for row in shard_predictions(folder, shard, label)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kill_answers import check_tries, files_of, see
 from PIL import Image
 
 from data.errors import AerieError
@@ -149,6 +150,34 @@ def test_a_finished_evaluation_is_kept_and_another_checkpoint_is_asked_anew(file
     write_checkpoint(other, files.recipe, files.tokenizer, seed=2)
     assert files.evaluate("stage_1_5", other)[1].fingerprint != first.fingerprint
     assert {p.checkpoint for p in read_predictions(out, read_manifest(out))} == {read_manifest(other).sha256()}
+
+
+def test_a_step_that_is_killed_asks_only_the_rest_and_ends_as_one_that_was_not(files, tmp_path):
+    inputs = {name: getattr(files, name) for name in ("recipe", "checkpoint", "formatting", "tokenizer")}
+    seen = see(tmp_path, **inputs)
+    check_tries(seen["tries"], 10 + 6)
+    assert sum(bool(one["stored"]) for one in seen["tries"]) > 3
+    assert set(files_of(seen["whole"])) == {"manifest.json", "predictions.parquet", "scores.json"}
+    ended = {name: data for name, data in files_of(seen["killed"]).items() if not name.startswith("answered/")}
+    assert ended == files_of(seen["whole"])
+
+
+def test_answers_so_far_of_another_checkpoint_are_not_taken(files, tmp_path, monkeypatch):
+    other, out = str(files.folder / "third"), str(tmp_path / "out")
+    write_checkpoint(other, files.recipe, files.tokenizer, seed=3)
+    inputs = (files.formatting, files.tokenizer, out)
+    with monkeypatch.context() as patch:
+        patch.setattr("model.evaluation.run.scores_document", interrupted)  # all is answered, nothing committed
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_checkpoint(files.recipe, "", "stage_1", files.checkpoint, *inputs)
+    assert list(Path(out, "answered").glob("shard-*"))
+    manifest = evaluate_checkpoint(files.recipe, "", "stage_1", other, *inputs)
+    assert {p.checkpoint for p in read_predictions(out, manifest)} == {read_manifest(other).sha256()}
+    assert not Path(out, "answered").exists()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_an_unknown_stage_and_a_foreign_tokenizer_are_named(files, tmp_path):

@@ -2,8 +2,8 @@
 
     python kill_lab.py RECIPE FOLDER RESULT.json
 
-Everything happens in forked children of one process that has loaded the libraries and done nothing else. A child
-leads a process group of its own, and the whole group is killed: workers of a step never outlive it.
+Everything happens in forked children of one process that has loaded the libraries and done nothing else
+(`killed_child`).
 """
 
 import contextlib
@@ -15,19 +15,17 @@ import shutil
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import faiss  # noqa: F401 - for the children
 import great_expectations  # noqa: F401
 import sklearn.cluster  # noqa: F401
 import timm  # noqa: F401
 from data_steps import data_steps, visible
+from killed_child import MOMENTS, doomed, fork, live, outcome
 from transformers import AutoModel, AutoTokenizer, BertModel  # noqa: F401
 
-MOMENTS = ("before", "torn", "after")
 ONCE = ("embedding", "validation")  # slow ones: killed at one moment of each write, the others at all three
 TIMES, SEED = 10, 20
 
@@ -38,7 +36,7 @@ def main() -> None:
     gc.freeze()  # a child that collects garbage would copy all of this process
     whole = f"{folder}/whole"
     begun = time.monotonic()
-    _live(lambda: _run(recipe, whole))
+    live(lambda: _run(recipe, whole))
     seconds = time.monotonic() - begun
     names = list(data_steps(recipe, whole))
     seen = {
@@ -60,10 +58,10 @@ def _kill_at_writes(recipe: str, run: str, killed: str, name: str) -> dict[str, 
     shutil.rmtree(folder, ignore_errors=True)
     for number in range(1000):
         write, moment = (number, MOMENTS[number % 3]) if name in ONCE else (number // 3, MOMENTS[number % 3])
-        if _outcome(_fork(lambda: _doomed(step, folder, write, moment))) == 0:  # noqa: B023 - forked at once
+        if outcome(fork(lambda: doomed(step, folder, write, moment))) == 0:  # noqa: B023 - forked at once
             break  # it has fewer writes than that, or was already done
         seen.append(visible(folder))
-    _live(lambda: step(folder))
+    live(lambda: step(folder))
     return {"seen": seen, "end": visible(folder)}
 
 
@@ -71,65 +69,14 @@ def _kill_at_times(recipe: str, run: str, names: list[str], seconds: float) -> d
     """The chain of all steps, killed after seeded times that grow, since it has ever less left to do; then let live."""
     chance, kills, seen = random.Random(SEED), 0, []
     for attempt in range(TIMES):
-        child = _fork(lambda: _run(recipe, run))
+        child = fork(lambda: _run(recipe, run))
         time.sleep(chance.uniform(0, min(seconds / 3, 0.1 * 1.4**attempt)))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        kills += _outcome(child) == -signal.SIGKILL
+        kills += outcome(child) == -signal.SIGKILL
         seen.append({name: visible(f"{run}/{name}") for name in names})
-    _live(lambda: _run(recipe, run))
+    live(lambda: _run(recipe, run))
     return {"kills": kills, "seen": seen, "end": {name: visible(f"{run}/{name}") for name in names}}
-
-
-def _doomed(step: Callable[[str], Any], folder: str, write: int, moment: str) -> None:
-    """Run a step that dies at its `write`-th file (from 0), wherever in the process group it is written."""
-    fsync, replace, written = os.fsync, os.replace, [0]
-
-    def die() -> NoReturn:
-        os.killpg(0, signal.SIGKILL)
-        signal.pause()
-        raise SystemExit
-
-    def torn_fsync(stream: Any) -> None:
-        if written[0] == write and moment != "after":
-            number = stream if isinstance(stream, int) else stream.fileno()
-            os.ftruncate(number, os.fstat(number).st_size // 2 if moment == "torn" else 0)
-            die()
-        fsync(stream)
-
-    def last_replace(source: Any, target: Any, **given: Any) -> None:
-        replace(source, target, **given)
-        if written[0] == write:
-            die()
-        written[0] += 1
-
-    os.fsync, os.replace = torn_fsync, last_replace
-    step(folder)
-
-
-def _live(work: Callable[[], Any]) -> None:
-    assert _outcome(_fork(work)) == 0
-
-
-def _fork(work: Callable[[], Any]) -> int:
-    """A child that does the work and ends."""
-    if (child := os.fork()) != 0:
-        with contextlib.suppress(OSError):
-            os.setpgid(child, child)  # here too: whoever is first
-        return child
-    code = 1
-    with contextlib.suppress(BaseException):
-        try:
-            os.setpgid(0, 0)
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-    os._exit(code)
-
-
-def _outcome(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":
