@@ -102,6 +102,12 @@ class EvaluationSettings(Strict):
     max_samples_early_stages: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=64, ge=1)
     max_new_tokens: int = Field(default=32, ge=1)
+    local_benchmarks: bool = Field(
+        default=False, description="after the last stage, also ask held-out data in the shapes of public benchmarks"
+    )
+    max_questions_per_benchmark: int | None = Field(
+        default=200, ge=4, description="of each local benchmark, evenly over sources and tasks; null: all"
+    )
 
 
 class Recipe(Strict):
