@@ -18,6 +18,7 @@ can score (MM-Vet): no source at hand has the data. Text-only samples are not as
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from data.schema import Sample
 from data.settings.formatting import FormattingSettings
@@ -29,7 +30,7 @@ from model.evaluation.local.reading import document_questions, recognition_quest
 from model.evaluation.questions import Question
 from model.recipe import Recipe
 
-PREFIX = "local-"
+VERSION = 1  # raise it when a benchmark asks otherwise: finished evaluations then ask again
 _PLAIN: Mapping[str, Callable[[Asking, str], list[Question]]] = {
     "local-docvqa": document_questions,
     "local-chartqa": chart_questions,
@@ -75,6 +76,15 @@ def benchmark_questions(recipe: Recipe, samples: Sequence[Sample]) -> list[Quest
         samples, recipe.seed, most=settings.max_questions_per_benchmark, formatting=recipe.data.formatting
     )
     return [question for questions in made.values() for question in questions]
+
+
+def benchmark_identity(recipe: Recipe) -> dict[str, Any]:
+    """What an evaluation's fingerprint must hold of the local benchmarks; empty while they are off."""
+    settings = recipe.evaluation
+    if not settings.local_benchmarks:
+        return {}
+    most, formatting = settings.max_questions_per_benchmark, recipe.data.formatting.model_dump()
+    return {"local_benchmarks": {"version": VERSION, "most": most, "formatting": formatting}}
 
 
 def is_local(source: str) -> bool:

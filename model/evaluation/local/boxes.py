@@ -23,7 +23,7 @@ def box_questions(asking: Asking, benchmark: str) -> list[Question]:
         thing = next((ASKED[task] for task in tasks if task in ASKED), None)
         box = ink_box(sample) if thing is not None and len(sample.images) == 1 else None
         if box is not None:
-            pair = (f"Where is {thing}? Give its box.", str(list(box)), "grounding")
+            pair = (f"Where is {thing}? Give its box [x1, y1, x2, y2] from 0 to {GRID}.", str(list(box)), "grounding")
             questions.append(asking.anew(benchmark, sample, "box", pair, "iou", facts={"grid": GRID}))
     return questions
 
@@ -31,8 +31,8 @@ def box_questions(asking: Asking, benchmark: str) -> list[Question]:
 def ink_box(sample: Sample) -> tuple[int, int, int, int] | None:
     """(x1, y1, x2, y2) on the grid of what stands out from the ground; None where the ground isn't plain.
 
-    Ink is what differs from the corners at least half as much as the pixel that differs most: the edge of a drawn
-    thing to within a pixel, however it was smoothed.
+    Ink is what differs from the corners by a tenth of what the most different pixel does: less is how a drawn edge was
+    smoothed or compressed. So a box is right to within a pixel.
     """
     try:
         pixels = np.asarray(decode_image(image_payload(sample.images[0])), dtype=np.int16)
@@ -44,7 +44,7 @@ def ink_box(sample: Sample) -> tuple[int, int, int, int] | None:
     distance = np.abs(pixels - corners[0]).sum(axis=2)
     if not distance.any():
         return None
-    rows, columns = np.nonzero(2 * distance >= distance.max())
+    rows, columns = np.nonzero(10 * distance >= distance.max())
     height, width = distance.shape
     edges = (columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height)
     x1, y1, x2, y2 = (round(GRID * float(edge)) for edge in edges)

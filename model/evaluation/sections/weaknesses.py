@@ -9,7 +9,7 @@ from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import percent
 from model.evaluation.weaknesses.gains import category_weights
 from model.evaluation.weaknesses.kinds import image_types
-from model.evaluation.weaknesses.ranking import Weakness, weaknesses
+from model.evaluation.weaknesses.ranking import Key, Weakness, weaknesses
 from model.evaluation.weaknesses.search import Lead, leads_for, search_list
 from model.recipe import STAGES
 
@@ -62,14 +62,13 @@ def weaknesses_section(ranked: list[Weakness], leads: list[Lead]) -> Section:
     return Section(title="Weaknesses and sources", blocks=tuple(blocks))
 
 
-def _ranked_table(some: list[Weakness], add: list[Lead], place: dict[tuple[str, str, Any], int], caption: str) -> Table:
+def _ranked_table(some: list[Weakness], add: list[Lead], place: dict[Key, int], caption: str) -> Table:
     return Table(
         caption=caption,
         headers=(
             "#",
             "Category",
-            "Task",
-            "Images",
+            "Task (images)",
             "Asked",
             "Score",
             "95 %",
@@ -82,11 +81,10 @@ def _ranked_table(some: list[Weakness], add: list[Lead], place: dict[tuple[str, 
             (
                 str(place[one.key]),
                 one.category,
-                one.task,
-                one.image_type,
+                one.name,
                 f"{one.questions:,}",
                 percent(one.score),
-                f"{percent(one.low)} to {percent(one.high)}",
+                f"{100 * one.low:.0f}\u00a0to\u00a0{100 * one.high:.0f}",
                 _baseline(one),
                 f"{one.best}: {percent(one.best_score)}" if one.best else "–",
                 f"{one.expected_gain:.2f}",
@@ -106,14 +104,16 @@ def _baseline(one: Weakness) -> Cell:
         return "–"
     name = max(known, key=lambda key: known[key])
     text = f"{name} {percent(known[name])}"
-    return Badge(f"{text}: no better", "bad") if one.guesses else text
+    return Badge(f"not above {text}", "bad") if one.guesses else text
 
 
-def _lead_tables(add: list[Lead], raised: list[Lead], place: dict[tuple[str, str, Any], int]) -> list[Block]:
+def _lead_tables(add: list[Lead], raised: list[Lead], place: dict[Key, int]) -> list[Block]:
     blocks: list[Block] = [
         Text(
             "Sources of the registry whose cards fit a weakness in at least two of category, skill and kind of image. "
-            "Order: the gains they address; then verified cards, known licences, known places, answers by people, size."
+            "First comes what adds most to the gains that those before it address; of equals, verified cards, known "
+            "licences, known places, answers by people, and size. A card that isn't verified is a lead: run "
+            "`aerie sources check NAME` before it enters a recipe."
         ),
         _lead_table(add[:SHOWN_LEADS], place, f"Sources to add ({len(add[:SHOWN_LEADS])} of {len(add)})"),
     ]
@@ -122,15 +122,14 @@ def _lead_tables(add: list[Lead], raised: list[Lead], place: dict[tuple[str, str
     return blocks
 
 
-def _lead_table(leads: list[Lead], place: dict[tuple[str, str, Any], int], caption: str) -> Table:
+def _lead_table(leads: list[Lead], place: dict[Key, int], caption: str) -> Table:
     tones = {"verified": "good", "unverified": "warn", "internal": "bad"}
     return Table(
         caption=caption,
-        headers=("Source", "Category", "Status", "Licence", "Samples", "Addresses", "Why", "To do"),
+        headers=("Source", "Status", "Licence", "Samples", "Addresses", "Why", "To do"),
         rows=tuple(
             (
                 lead.source,
-                lead.category,
                 Badge(lead.status, tones[lead.status]),  # type: ignore[arg-type]
                 _short(lead.licence),
                 f"{lead.size:,}" if lead.size else "–",
@@ -144,8 +143,8 @@ def _lead_table(leads: list[Lead], place: dict[tuple[str, str, Any], int], capti
     )
 
 
-def _places(lead: Lead, place: dict[tuple[str, str, Any], int]) -> set[int]:
-    return {place[fit.category, fit.task, fit.image_type] for fit in lead.fits}
+def _places(lead: Lead, place: dict[Key, int]) -> set[int]:
+    return {place[fit.key] for fit in lead.fits}
 
 
 def _short(text: str, most: int = 40) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from data.registry.cards import SourceCard
 
-ImageType = Literal["chart", "document", "text line", "diagram", "shape scene", "natural scene", "none"]
+ImageType = Literal["chart", "document", "text line", "formula", "diagram", "shape scene", "natural scene", "none"]
 Skill = Literal[
     "reading text",
     "reading values",
@@ -53,8 +53,9 @@ IMAGE_WORDS: tuple[tuple[ImageType, str], ...] = (
 )
 # The same for plain reading, where forms and photos are what a line of text is not.
 READ_WORDS: tuple[tuple[ImageType, str], ...] = (
-    ("document", r"documents?|pages?|forms?|receipts?|invoices?|sheets?"),
-    ("text line", r"formulas?|words|lines|digits|captcha|amounts|transcripts|code"),
+    ("formula", r"formulas?|latex|arithmetic"),
+    ("document", r"documents?|pages?|forms?|receipts?|invoices?|sheets?|code"),
+    ("text line", r"words|lines|digits|captcha|amounts|transcripts"),
     ("natural scene", r"photos?|street|signboards?|videos?|maps?|memes?|web images"),
 )
 SKILL_OF_TASK: dict[str, Skill] = {
@@ -72,7 +73,7 @@ SKILL_OF_TASK: dict[str, Skill] = {
 }  # type: ignore[assignment]
 # What a card's name, title and description say when it trains a skill.
 WORDS_OF_SKILL: dict[Skill, str] = {
-    "reading text": r"read|text|transcri\w+|ocr|handwrit\w+|writing|lettering|words|lines|captcha|formulas?|digits",
+    "reading text": r"read|text|transcri\w+|ocr|handwrit\w+|writing|lettering|words|lines|captcha|digits",
     "reading values": r"values|tables?|charts?|plots?|fields|trends?",
     "comparing and calculating": r"calculat\w+|additions|arithmetic|math\w*|problems?|compar\w+"
     r"|questions .{0,40}\b(?:charts?|plots?|tables?)",

@@ -1,12 +1,13 @@
 """The search list: which sources of the registry would address the weaknesses (Eagle 2, proactive searching)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from data.registry.cards import SourceCard
 from model.evaluation.weaknesses.kinds import ImageType, image_type, skill_word
-from model.evaluation.weaknesses.ranking import Weakness
+from model.evaluation.weaknesses.ranking import Key, Weakness
 
 MATCHES = 3  # category, skill, kind of image
 ENOUGH = 2  # of them; one alone would name most of the registry
@@ -22,6 +23,11 @@ class Fit:
     image_type: ImageType
     share: float
     reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        """The weakness's key."""
+        return self.category, self.task, self.image_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,7 @@ class Lead:
     licence: str
     licence_known: bool
     readable: bool
+    auto_labelled: bool
     quota: int | None
     size: int | None
     value: float
@@ -71,10 +78,12 @@ def search_list(
 ) -> list[Lead]:
     """The sources that fit some weakness in at least two of category, skill and kind of image, the best first.
 
-    A source that the recipe uses comes only where `caps` (source to samples) holds back more than half of it. Order:
-    value; then verified before unverified before internal, known licence, known place, answers by people, quota or
-    size.
+    Sources to add come before caps to raise. A source that the recipe uses comes only where `caps` (source to samples)
+    holds back more than half of it. What counts is the gain that a source addresses beyond those before it in the list:
+    the n-th source for a weakness counts a n-th of its gain there, so that the list covers all weaknesses. Of equals:
+    verified before unverified before internal, known licence, known place, answers by people, quota or size.
     """
+    gains = {weakness.key: weakness.expected_gain for weakness in weaknesses}
     found = []
     for card in cards.values() if isinstance(cards, Mapping) else cards:
         cap = (caps or {}).get(card.name)
@@ -83,14 +92,26 @@ def search_list(
             continue
         fits = [(weakness, fit) for weakness in weaknesses if len(fit := _reasons(weakness, card)) >= ENOUGH]
         if fits:
-            found.append((_lead(card, fits, cap if card.name in used else None), card))
-    return [lead for lead, _ in sorted(found, key=lambda pair: _order(*pair))]
+            found.append(_lead(card, fits, cap if card.name in used else None))
+    return [
+        lead for action in ("add", "raise") for lead in _covering([one for one in found if one.action == action], gains)
+    ]
+
+
+def _covering(leads: Iterable[Lead], gains: Mapping[Key, float]) -> Iterator[Lead]:
+    """The leads, each time the one that adds most to what those before it address."""
+    left, times = sorted(leads, key=_standing), Counter[Key]()
+    while left:
+        best = max(left, key=lambda lead: round(sum(f.share * gains[f.key] / (1 + times[f.key]) for f in lead.fits), 9))
+        times.update(fit.key for fit in best.fits)
+        left.remove(best)
+        yield best
 
 
 def leads_for(weakness: Weakness, leads: Iterable[Lead], most: int) -> list[Lead]:
-    """The leads that fit one weakness best, in the order of the list where they fit alike."""
+    """The leads that fit one weakness best; of equals those that are easiest to get."""
     fitting = [lead for lead in leads if lead.share_of(weakness)]
-    return sorted(fitting, key=lambda lead: -lead.share_of(weakness))[:most]
+    return sorted(fitting, key=lambda lead: (-lead.share_of(weakness), _standing(lead)))[:most]
 
 
 def _reasons(weakness: Weakness, card: SourceCard) -> tuple[str, ...]:
@@ -115,6 +136,7 @@ def _lead(card: SourceCard, fits: Sequence[tuple[Weakness, tuple[str, ...]]], ca
         licence=card.licence,
         licence_known=card.licence_known,
         readable=card.readable,
+        auto_labelled=card.auto_labelled,
         quota=max((quota for quota in card.stages.values() if quota is not None), default=None),
         size=card.size,
         value=sum(weakness.expected_gain * len(reasons) / MATCHES for weakness, reasons in fits),
@@ -139,22 +161,20 @@ def _notes(card: SourceCard, cap: int | None) -> list[str]:
     notes = []
     if not card.readable:
         notes.append("only the paper's authors have it" if card.status == "internal" else "its place isn't known")
-    elif card.status != "verified":
-        notes.append(f"run `aerie sources check {card.name}` first")
     if not card.licence_known:
         notes.append("find out its licence")
     if card.auto_labelled:
-        notes.append("a machine wrote the answers: take a small share")
+        notes.append("take a small share: a machine wrote the answers")
     return notes
 
 
-def _order(lead: Lead, card: SourceCard) -> tuple[Any, ...]:
+def _standing(lead: Lead) -> tuple[Any, ...]:
+    """How soon a source can be used: trusted, licensed, there, answered by people, large."""
     return (
-        -round(lead.value, 6),
-        _TRUST[card.status],
-        not card.licence_known,
-        not card.readable,
-        card.auto_labelled,
-        -(lead.quota or card.size or 0),
-        card.name,
+        _TRUST[lead.status],
+        not lead.licence_known,
+        not lead.readable,
+        lead.auto_labelled,
+        -(lead.quota or lead.size or 0),
+        lead.source,
     )
