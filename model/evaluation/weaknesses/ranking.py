@@ -129,8 +129,9 @@ def _key(prediction: Prediction, image_types: Mapping[str, ImageType]) -> Key:
 
 
 def _distinct(predictions: Iterable[Prediction]) -> list[Prediction]:
+    """By id, so that the order in which predictions come changes no last digit."""
     first: dict[tuple[str, str, bool], Prediction] = {}
-    for prediction in predictions:
+    for prediction in sorted(predictions, key=lambda one: one.question_id):
         first.setdefault((prediction.sample_id, prediction.prompt, prediction.blind), prediction)
     return list(first.values())
 

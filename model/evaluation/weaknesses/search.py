@@ -80,7 +80,7 @@ def search_list(
 
     Sources to add come before caps to raise. A source that the recipe uses comes only where `caps` (source to samples)
     holds back more than half of it. What counts is the gain that a source addresses beyond those before it in the list:
-    the n-th source for a weakness counts a n-th of its gain there, so that the list covers all weaknesses. Of equals:
+    the n-th source for a weakness counts a n-th of its gain there, so that the list spreads over them. Of equals:
     verified before unverified before internal, known licence, known place, answers by people, quota or size.
     """
     gains = {weakness.key: weakness.expected_gain for weakness in weaknesses}
