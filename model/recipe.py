@@ -103,6 +103,12 @@ class EvaluationSettings(Strict):
     batch_size: int = Field(default=64, ge=1)
     max_new_tokens: int = Field(default=32, ge=1)
     precision: Literal["bf16", "fp32"] = Field(default="bf16", description="on a GPU; a CPU computes in float32")
+    local_benchmarks: bool = Field(
+        default=False, description="after the last stage, also ask held-out data in the shapes of public benchmarks"
+    )
+    max_questions_per_benchmark: int | None = Field(
+        default=200, ge=4, description="of each local benchmark, evenly over sources and tasks; null: all"
+    )
 
 
 class Recipe(Strict):

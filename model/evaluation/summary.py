@@ -26,10 +26,11 @@ from model.evaluation.sections.selection import selection_section
 from model.evaluation.sections.similarity import similarity_section
 from model.evaluation.sections.training import training_section
 from model.evaluation.sections.validation import validation_section
+from model.evaluation.sections.weaknesses import run_weaknesses, weaknesses_document, weaknesses_section
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
 
-VERSION = 2
+VERSION = 3
 LOOKS = ("page.html", "page.css")
 
 
@@ -85,6 +86,7 @@ def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Pag
             packing_section(run),
             training_section(run),
             artifacts_section(run),
+            weaknesses_section(*run_weaknesses(run)),
         ),
         footer="Written by Aerie. The page holds everything it shows; it loads nothing and runs no script.",
     )
@@ -115,6 +117,7 @@ def summary_document(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]
         ],
         "packing": {stage: run.document(f"packing/{stage}")["metrics"] for stage in STAGES},
         "training": {stage: _trained(run, stage) for stage in STAGES},
+        "weaknesses": weaknesses_document(*run_weaknesses(run)),
     }
 
 

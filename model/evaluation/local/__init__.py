@@ -1,0 +1,1 @@
+"""Questions in the shapes of public benchmarks, made of held-out samples alone."""
