@@ -194,7 +194,7 @@ POSITIVE = {
         ("yes", DESCRIBE, PARAGRAPH, {"task": "detailed_caption"}),
         ("a car", DESCRIBE, PARAGRAPH),
         (r"\frac{1}{2}", YES_NO, "no"),
-        ("First look. " + "Then count all of the dogs that are in the picture. " * 2 + "The answer is 3", HOW_MANY, "3"),
+        ("Look. " + "Then count all of the dogs that are in the picture. " * 2 + "The answer is 3", HOW_MANY, "3"),
     ],
     "language_switch": [
         ("红色", COLOUR, "red"),

@@ -42,7 +42,7 @@ def signatures_section(run: RunFolder, signed: RunSignatures) -> Section:
 
 def named(name: str) -> str:
     """A signature's name in words."""
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").capitalize().replace("latex", "LaTeX")
 
 
 def opened(found: Signature, fallen: tuple[Regression, ...]) -> bool:
@@ -51,7 +51,7 @@ def opened(found: Signature, fallen: tuple[Regression, ...]) -> bool:
 
 
 def _in_words(signed: RunSignatures) -> str:
-    clean = [named(one.name).lower() for one in signed.found if not one.count]
+    clean = [one.name.replace("_", " ") for one in signed.found if not one.count]
     return (
         "Outputs of the last stage that fail in the same way, with open eyes only. A pattern counts as failure where "
         "neither question nor references give a reason for it; biases are exact tests against the references. The "
@@ -101,7 +101,7 @@ def regression_blocks(signed: RunSignatures) -> tuple[Block, ...]:
                     f"{one.score:.3f}",
                     f"{one.threshold:g}",
                     ", ".join(one.drops),
-                    ", ".join(f"{named(name).lower()} ({count:,})" for name, count in one.patterns.items()) or "–",
+                    ", ".join(f"{named(name)} ({count:,})" for name, count in one.patterns.items()) or "–",
                 )
                 for one in signed.suspects
             ),
@@ -114,7 +114,7 @@ def _overview(found: list[Signature], signed: RunSignatures) -> Table:
     return Table(
         headers=(
             "Signature", "Outputs", "Asked", *(f"{STAGE_NAMES[stage]}, %" for stage in STAGES), "p", "Found in",
-            "Training sources with the same pattern",
+            "Same pattern trained on in",
         ),
         rows=tuple(
             (
@@ -200,17 +200,16 @@ def _training(found: Signature, sources: Mapping[str, SourcePattern]) -> Table:
             f"{one.count:,}",
             f"{one.total:,}",
             percent(one.share),
-            f"{one.answers:,} of {one.answers_total:,}",
-            *((f"{one.unasked:,}",) if texts else ()),
+            f"{one.unasked:,}" if texts else f"{one.answers:,} of {one.answers_total:,}",
             *(f"{one.packed.get(stage, 0):,}" for stage in STAGES),
             ", ".join(f"{_cut(mark)} ({count:,})" for mark, count in list(one.marks.items())[:NAMED]),
         )
 
     return Table(
-        caption="Training sources with the same pattern in their answers",
+        caption="Training sources with the same pattern in their answers, and these samples in the packs of each stage",
         headers=(
-            "Source", "Samples", "Of", "Share, %", "Answers", *(("Unasked",) if texts else ()),
-            *(f"In packs of {STAGE_NAMES[stage].lower()}" for stage in STAGES), "Pattern",
+            "Source", "Samples", "Of", "Share, %", "Unasked" if texts else "Answers",
+            *(STAGE_NAMES[stage] for stage in STAGES), "Pattern",
         ),
         rows=tuple(row(source, one) for source, one in sources.items()),
         empty="No training answer shows this pattern: the outputs did not learn it from their sources' words.",

@@ -80,7 +80,7 @@ def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatu
         traces=traces,
         compared=before.name,
         regressions=tuple(fallen),
-        suspects=tuple(suspects(run.document("gate")["sources"], before.sources, fallen, traces)),
+        suspects=tuple(suspects(run.document("gate")["sources"], before.sources, fallen, traces, found)),
     )
 
 

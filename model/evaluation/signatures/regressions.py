@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from model.evaluation.predictions import Prediction
 from model.evaluation.scorers import score
+from model.evaluation.signatures.finding import Signature
 from model.evaluation.signatures.tracing import SourcePattern
 
 ALPHA = 0.05
@@ -104,16 +105,17 @@ def suspects(
     known: Collection[str],
     drops: Iterable[Regression],
     traces: Mapping[str, Mapping[str, SourcePattern]] | None = None,
+    found: Iterable[Signature] = (),
 ) -> list[Suspect]:
     """New sources with a high similarity score beside a drop that they may explain, the most similar first.
 
     `gate` holds the entries of the gate's report (`source`, `category`, `score`, `flag_above`, `decision`); `known` are
-    the sources that were there before. A source explains a drop of its own category (the score is taken within it),
-    one in reading if it is about reading, and any drop if its answers show a signature's pattern. What the gate
-    rejected trains nothing.
+    the sources that were there before. A source may explain a drop of its own category (the score is taken within it),
+    one in reading if it is about reading, and one of a set whose outputs show a signature (`found`) that its answers
+    show as well (`traces`). What the gate rejected trains nothing.
     """
-    fallen = list(drops)
-    found = []
+    fallen, shown = list(drops), {one.name: one.sources for one in found}
+    named = []
     for entry in gate:
         s, above = entry.get("score"), entry["flag_above"]
         if s is None or s <= above or entry["source"] in known or entry.get("decision") == REJECTED:
@@ -123,10 +125,12 @@ def suspects(
         explained = [
             one.source
             for one in fallen
-            if patterns or one.category == entry["category"] or (reading and one.reads_text)
+            if one.category == entry["category"]
+            or (reading and one.reads_text)
+            or any(one.source in shown.get(name, ()) for name in patterns)
         ]
         if explained:
-            found.append(
+            named.append(
                 Suspect(
                     source=entry["source"],
                     category=entry["category"],
@@ -136,7 +140,7 @@ def suspects(
                     patterns=patterns,
                 )
             )
-    return sorted(found, key=lambda one: (-one.score, one.source))
+    return sorted(named, key=lambda one: (-one.score, one.source))
 
 
 def _patterns(source: str, traces: Mapping[str, Mapping[str, SourcePattern]]) -> dict[str, int]:
