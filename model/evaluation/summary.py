@@ -9,7 +9,7 @@ from data.files import exists, join, read_bytes
 from data.ledger_csv import ledger_csv
 from data.ledger_report import LedgerFlow
 from data.reporting.html import Page, render_page
-from data.storage import Manifest, attach, commit, committed, fingerprint
+from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest
 from model.evaluation.curves import read_curves
 from model.evaluation.flow import run_flow
 from model.evaluation.run_folder import RunFolder
@@ -23,10 +23,12 @@ from model.evaluation.sections.packing import packing_section
 from model.evaluation.sections.rewriting import formatting_section
 from model.evaluation.sections.scoreboard import evaluation_section, scoreboard
 from model.evaluation.sections.selection import selection_section
+from model.evaluation.sections.signatures import signatures_section
 from model.evaluation.sections.similarity import similarity_section
 from model.evaluation.sections.training import training_section
 from model.evaluation.sections.validation import validation_section
 from model.evaluation.sections.weaknesses import run_weaknesses, weaknesses_document, weaknesses_section
+from model.evaluation.signatures.of_run import COMPARED, RunSignatures, earlier_run, run_signatures
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
 
@@ -34,21 +36,27 @@ VERSION = 3
 LOOKS = ("page.html", "page.css")
 
 
-def write_report(recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str) -> Manifest:
+def write_report(
+    recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str, against_uri: str | None = None
+) -> Manifest:
     """Render the report of a run whose steps have all finished.
 
     Attachments: `page` (index.html), `ledger` (ledger.csv) and `summary` (summary.json). The ledger of the whole run
     is checked on the way: `AerieError` names the source and the step where rows vanish. Times stand in the page but
-    not in the fingerprint: equal inputs make the step's work done.
+    not in the fingerprint: equal inputs make the step's work done. Scores that fell are those since the run in the
+    folder `against_uri`, or without one since the stage before the last.
     """
     run = RunFolder.open(recipe_uri, recipe_sha256, run_uri)
     lineage = {step: run.manifest(step).sha256() for step in run.steps}
+    if against_uri is not None:
+        lineage |= {f"against/{step}": read_manifest(join(against_uri, *step.split("/"))).sha256() for step in COMPARED}
     mark = fingerprint(step="report", version=VERSION, looks=_looks(), recipe=run.recipe.sha256, inputs=lineage)
     done = committed(out_uri, mark)
     if done is not None and _whole(out_uri, done):
         return done
     flow, seconds = run_flow(run), step_seconds(run_uri)
-    summary = summary_document(run, flow, seconds)
+    signed = run_signatures(run, None if against_uri is None else earlier_run(against_uri))
+    summary = summary_document(run, flow, seconds, signed)
     return commit(
         out_uri,
         Manifest(
@@ -59,7 +67,7 @@ def write_report(recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str
             shards=(),
             lineage=lineage,
             attachments={
-                "page": attach(out_uri, "index.html", render_page(run_page(run, flow, seconds))),
+                "page": attach(out_uri, "index.html", render_page(run_page(run, flow, seconds, signed))),
                 "ledger": attach(out_uri, "ledger.csv", ledger_csv(flow)),
                 "summary": attach(out_uri, "summary.json", json.dumps(summary, indent=1).encode()),
             },
@@ -67,7 +75,7 @@ def write_report(recipe_uri: str, recipe_sha256: str, run_uri: str, out_uri: str
     )
 
 
-def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Page:
+def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures) -> Page:
     """All sections in the order of the graph, after the summary."""
     return Page(
         title=f"Aerie: {run.recipe.name}",
@@ -76,6 +84,7 @@ def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Pag
             overview_section(run, flow, seconds),
             evaluation_section(run),
             examples_section(run),
+            signatures_section(run, signed),
             ledger_section(flow),
             validation_section(run),
             similarity_section(run),
@@ -92,11 +101,13 @@ def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> Pag
     )
 
 
-def summary_document(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]) -> dict[str, Any]:
+def summary_document(
+    run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures
+) -> dict[str, Any]:
     """The report's figures as plain JSON.
 
     `evaluation` has one entry per source and answer type, as in `scoreboard`: group, answer_type, questions, majority,
-    blind, exact and `stages` (score by stage), all scores in [0, 1].
+    blind, exact and `stages` (score by stage), all scores in [0, 1]. `signatures` is that of `RunSignatures.document`.
     """
     parameters = run.parameters
     return {
@@ -110,6 +121,7 @@ def summary_document(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float]
         },
         "evaluation": scoreboard(run, "source"),
         "categories": scoreboard(run, "category"),
+        "signatures": signed.document(),
         "ledger": flow.document(),
         "gate": [
             {name: entry[name] for name in ("source", "category", "rows", "score", "decision")}

@@ -95,15 +95,26 @@ stages:
 """
 
 
-def build_run(run):
-    """Run the steps of `RECIPE` into a folder."""
+@pytest.fixture(scope="session")
+def make_run():
+    """`build_run`, for runs of other recipes or with other outputs."""
+    return build_run
+
+
+def two_in_three(stage, number, question, blind):
+    """The outputs of a run that nothing else is asked of: right but for every third; blind ones always `no`."""
+    return "no" if blind or number % 3 == 0 else question.answer
+
+
+def build_run(run, recipe_text=None, output=two_in_three):
+    """Run the steps of a recipe (`RECIPE`) into a folder; `output(stage, number, question, blind)` says the answers."""
     from data import steps as data_steps
     from model import steps as model_steps
     from model.recipe import STAGES, load_recipe
 
     run.mkdir(parents=True)
     path = run / "recipe.yaml"
-    path.write_text(RECIPE)
+    path.write_text(recipe_text or RECIPE)
     recipe = load_recipe(str(path))
     common = (str(path), recipe.sha256)
     at = {name: str(run / name) for name in ("validation", "embedding", "gate", "filtering", "selection")}
@@ -122,7 +133,7 @@ def build_run(run):
     for stage in STAGES:
         model_steps.pack_stage(*common, stage, at["formatting"], at["tokenizer"], str(run / "packing" / stage))
         made_up_stage(run, stage, recipe.sha256)
-        made_up_evaluation(run, stage, recipe.sha256)
+        made_up_evaluation(run, stage, recipe.sha256, output)
     return str(path), recipe.sha256, str(run)
 
 
@@ -161,8 +172,8 @@ def made_up_stage(run, stage, sha256):
     commit(folder, manifest)
 
 
-def made_up_evaluation(run, stage, sha256):
-    """Every held-out question answered: rightly, but for every third; blind answers always `no`."""
+def made_up_evaluation(run, stage, sha256, output):
+    """Every held-out question with the answer that `output` gives."""
     import json
 
     from data.storage import Manifest, attach, commit, read_manifest
@@ -179,7 +190,7 @@ def made_up_evaluation(run, stage, sha256):
             answer_type=question.answer_type,
             prompt=question.prompt,
             answer=question.answer,
-            output="no" if blind or number % 3 == 0 else question.answer,
+            output=output(stage, number, question, blind),
             majority="yes",
             blind=blind,
             checkpoint="made-up",
