@@ -15,6 +15,7 @@ from pipelines.chat_cli import chat_app
 from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
+from pipelines.models_cli import models_app
 from pipelines.people import for_people
 from pipelines.plan_cli import planning
 from pipelines.sources_cli import sources
@@ -31,6 +32,7 @@ app.add_typer(chat_app)
 app.add_typer(checkpoints)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
+app.add_typer(models_app, name="models")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 

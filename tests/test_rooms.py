@@ -18,6 +18,7 @@ PIPELINES_MAY_USE |= {"model.config", "model.costs.gpus", "model.costs.sample_mi
 PIPELINES_MAY_USE |= {"data.curation.quotas"}  # `aerie plan` counts with them
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do
+PIPELINES_MAY_USE |= {"model.evaluation.promotion.registry"}  # what `aerie models` shows
 PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  # what `aerie data` shows
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60

@@ -100,5 +100,10 @@ def predictions_parquet(predictions: Iterable[Prediction]) -> bytes:
 
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
-    table = parquet_table(read_attachment(folder, manifest, "predictions"))
+    return predictions_of(read_attachment(folder, manifest, "predictions"))
+
+
+def predictions_of(payload: bytes) -> list[Prediction]:
+    """The predictions in a Parquet file."""
+    table = parquet_table(payload)
     return [_prediction(row) for row in table.select(PREDICTION_SCHEMA.names).to_pylist()]

@@ -99,6 +99,7 @@ def build_run(run):
     """Run the steps of `RECIPE` into a folder."""
     from data import steps as data_steps
     from model import steps as model_steps
+    from model.evaluation.promotion.gate import compare_with_accepted
     from model.recipe import STAGES, load_recipe
 
     run.mkdir(parents=True)
@@ -123,6 +124,13 @@ def build_run(run):
         model_steps.pack_stage(*common, stage, at["formatting"], at["tokenizer"], str(run / "packing" / stage))
         made_up_stage(run, stage, recipe.sha256)
         made_up_evaluation(run, stage, recipe.sha256)
+    compare_with_accepted(
+        *common,
+        str(run / "stage_2"),
+        str(run / "evaluation/stage_2"),
+        str(run.parent / "registry"),
+        str(run / "promotion"),
+    )
     return str(path), recipe.sha256, str(run)
 
 

@@ -17,8 +17,8 @@ from pipelines.tables import show_summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECTIONS = (
-    "run-summary", "evaluation", "example-predictions", "data-ledger", "validation", "similarity-gate", "filters",
-    "selection", "augmentation", "formatting", "packing", "training", "artifacts",
+    "run-summary", "evaluation", "promotion", "example-predictions", "data-ledger", "validation", "similarity-gate",
+    "filters", "selection", "augmentation", "formatting", "packing", "training", "artifacts",
 )  # fmt: skip
 
 
