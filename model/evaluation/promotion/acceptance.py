@@ -152,6 +152,6 @@ def _refused_line(line: dict[str, Any], confidence: float) -> str:
     interval = "no interval" if line["low"] is None else f"[{100 * line['low']:+.1f}, {100 * line['high']:+.1f}]"
     return (
         f"{named}: {percent(line['before'])} -> {percent(line['after'])} %, difference "
-        f"{100 * line['difference']:+.1f} points, {confidence_text(confidence)} % interval {interval}, allowed drop "
-        f"{percent(line['allowed_drop'])}: {line['reason']}"
+        f"{100 * line['difference']:+.1f} points, {confidence_text(confidence)} % interval {interval}: "
+        f"{line['reason']}"
     )

@@ -23,6 +23,7 @@ from model.evaluation.promotion.settings import ADDRESS
 
 BASE = "api/model_registry/v1alpha3"
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
+FIRST_PAUSE = 0.2  # seconds; doubles with each repetition
 TOKEN = "MODEL_REGISTRY_TOKEN"
 CONFLICT, MISSING = 409, 404
 FORMAT = "aerie"
@@ -147,6 +148,11 @@ class _Registry:
 def _patience() -> urllib3.Retry:
     """A busy registry is asked again; what is made twice comes back as a conflict."""
     return urllib3.Retry(
-        4, allowed_methods=None, status_forcelist=(429, 502, 503, 504), raise_on_status=False, backoff_factor=0.2,
+        4,
+        allowed_methods=None,
+        status_forcelist=(429, 500, 502, 503, 504),
+        raise_on_status=False,
+        backoff_factor=FIRST_PAUSE,
         redirect=False,
-    )  # fmt: skip
+        respect_retry_after_header=False,  # a server may ask for hours
+    )

@@ -14,7 +14,7 @@ WORDS = {
     "unmatched": "not comparable",
     "below_minimum": "below minimum",
 }
-HEADERS = ("line", "shared", "before, %", "now, %", "difference", "interval", "allowed drop", "decision", "why")
+HEADERS = ("line", "decision", "why", "shared", "before, %", "now, %", "difference", "interval", "allowed drop")
 
 
 def comparison_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -22,14 +22,14 @@ def comparison_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             line["name"] if line["level"] == "source" else f"{line['name']} (category)",
+            WORDS[line["decision"]],
+            "; ".join([line["reason"], *line["notes"]]),
             f"{line['shared']:,}",
             share(line["before"]),
             share(line["after"] if line["after"] is not None else line["score"]),
             points(line["difference"]),
             interval(line),
             share(line["allowed_drop"]),
-            WORDS[line["decision"]],
-            "; ".join([line["reason"], *line["notes"]]),
         )
         for line in report["lines"]
     ]
@@ -38,7 +38,7 @@ def comparison_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
 def comparison_markdown(report: dict[str, Any]) -> str:
     """The whole report as a page in Markdown."""
     title = f"# Promotion: {verdict(report)}"
-    lines = f"\n\n{markdown_table(HEADERS, comparison_rows(report))}" if report["lines"] else ""
+    lines = f"\n\n{markdown_table(HEADERS, comparison_rows(report), left=3)}" if report["lines"] else ""
     return f"{title}\n\n{escaped(against(report))}{lines}"
 
 

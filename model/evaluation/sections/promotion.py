@@ -10,7 +10,7 @@ from model.evaluation.promotion.views import WORDS, interval, points, share, ver
 from model.evaluation.run_folder import RunFolder
 
 TONES: dict[str, Tone] = {"better": "good", "same": "plain", "worse_allowed": "warn", "new": "plain"}
-HEADERS = ("Source", "Asked", "Shared", "Before", "Now", "Difference", "Interval", "Allowed drop", "Decision", "Why")
+HEADERS = ("Asked", "Shared", "Before", "Now", "Difference", "Interval", "Allowed drop", "Decision", "Why")
 
 
 def promotion_section(run: RunFolder) -> Section:
@@ -27,9 +27,9 @@ def promotion_section(run: RunFolder) -> Section:
         )
         plot = IntervalPlot(title=title, x_label=label, rows=rows, x_format=lambda value: f"{100 * value:+.3g}")
         blocks.append(Chart(figures=(plot,)))
-    blocks.append(_table("Sources", "source", report))
+    blocks.append(_table("Source", "source", report))
     if any(line["level"] == "category" for line in report["lines"]):
-        blocks.append(_table("Categories", "category", report))
+        blocks.append(_table("Category", "category", report))
     return Section(title="Promotion", blocks=tuple(blocks))
 
 
@@ -58,9 +58,9 @@ def _decision(report: dict[str, Any]) -> tuple[tuple[str, Cell], ...]:
     return (*items, *(("Note", note) for note in report["notes"]))
 
 
-def _table(caption: str, level: str, report: dict[str, Any]) -> Table:
+def _table(first: str, level: str, report: dict[str, Any]) -> Table:
     rows = tuple(_row(line) for line in report["lines"] if line["level"] == level)
-    return Table(caption=caption, headers=HEADERS, rows=rows)
+    return Table(headers=(first, *HEADERS), rows=rows)
 
 
 def _row(line: dict[str, Any]) -> tuple[Cell, ...]:
