@@ -15,6 +15,7 @@ def report(
     stage_1_scores_sha256: str,
     stage_1_5_scores_sha256: str,
     stage_2_scores_sha256: str,
+    promotion_sha256: str,
     page: dsl.Output[dsl.HTML],
     manifest: dsl.Output[dsl.Artifact],
 ) -> str:
@@ -30,6 +31,7 @@ def report(
         scores = (stage_1_scores_sha256, stage_1_5_scores_sha256, stage_2_scores_sha256)
         for stage, sha256 in zip(STAGES, scores, strict=True):
             door.upstream(f"evaluation/{stage}", sha256)
+        door.upstream("promotion", promotion_sha256)
         done = write_report(recipe_uri, recipe_sha256, join(storage_uri, run_id), door.out)
         fill(page, door.attachment(done, "page") or b"")
         return door.finish(done, manifest=manifest)

@@ -54,6 +54,8 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools --mount=typ
 USER 10001:10001
 WORKDIR /home/aerie
 ARG VERSION REVISION CREATED SOURCE
+# An accepted checkpoint is entered with the commit that judged it.
+ENV AERIE_GIT_SHA=${REVISION}
 LABEL org.opencontainers.image.title="aerie-python-eval" \
       org.opencontainers.image.description="Aerie: evaluation, report and the TrainJob launcher of the Eagle 2 recipe" \
       org.opencontainers.image.version="${VERSION}" \

@@ -9,6 +9,7 @@ from data.files import is_s3
 from data.recipe import DataSettings, recipe_document
 from data.settings.base import Strict, validated
 from model.config import ModelSettings
+from model.evaluation.promotion.settings import PromotionSettings
 
 STAGES: tuple[str, ...] = ("stage_1", "stage_1_5", "stage_2")
 Part = Literal["connector", "vision", "language"]
@@ -120,6 +121,7 @@ class Recipe(Strict):
     model: ModelSettings
     stages: dict[str, StageSettings]
     evaluation: EvaluationSettings = EvaluationSettings()
+    promotion: PromotionSettings | None = Field(default=None, description="None: no checkpoint is accepted or refused")
     processes: int = Field(default=1, ge=1, description="torchrun processes per node")
     sha256: str = ""
 

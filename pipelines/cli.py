@@ -16,6 +16,7 @@ from pipelines.chat_cli import chat_app
 from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
+from pipelines.models_cli import models_app
 from pipelines.people import for_people
 from pipelines.plan_cli import planning
 from pipelines.score_cli import scoring
@@ -35,6 +36,7 @@ app.add_typer(scoring)
 app.add_typer(sources, name="sources")
 app.add_typer(data, name="data")
 app.add_typer(benchmarks, name="benchmarks")
+app.add_typer(models_app, name="models")
 RECIPES = Path(__file__).parent / "recipes"
 STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 

@@ -15,6 +15,7 @@ STAGE_IMAGE = "localhost/aerie-python-train:0.1.0-local"
 PASSED_ON = (
     *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"),
     *("OMP_NUM_THREADS", "WANDB_API_KEY", "WANDB_MODE"),
+    *("MODEL_REGISTRY_URL", "MODEL_REGISTRY_TOKEN", "AERIE_GIT_SHA"),
 )
 LABEL = {"aerie.dev/process": uuid.uuid4().hex}  # of the containers that this process starts
 NOWHERE = {"HOME": "/tmp", "USER": "aerie"}  # the host's user is unknown inside
@@ -107,9 +108,13 @@ def _mounts(folder: str, cards: str | None) -> list[Any]:
     mounts = [] if cards is None or is_s3(cards) else [Mount(cards, cards, type="bind", read_only=True)]
     if is_s3(folder):
         return mounts
-    if not os.getuid():
-        _give(folder)
-    return [*mounts, Mount(folder, folder, type="bind")]
+    registry = Path(folder).with_name("registry")  # of accepted checkpoints, beside all runs
+    registry.mkdir(exist_ok=True)
+    for written in (folder, str(registry)):
+        if not os.getuid():
+            _give(written)
+        mounts.append(Mount(written, written, type="bind"))
+    return mounts
 
 
 def _give(folder: str) -> None:

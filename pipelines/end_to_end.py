@@ -1,4 +1,4 @@
-"""The whole recipe as one graph: curate, post-train, report. This is what `aerie run` and a cluster execute."""
+"""The whole recipe as one graph: curate, post-train, report, accept. This is what `aerie run` and a cluster execute."""
 
 from typing import List
 
@@ -7,7 +7,7 @@ from kfp import dsl
 from components.report import report
 from pipelines.curate import curate
 from pipelines.placement import LIFETIME, REPORT, place
-from pipelines.post_train import cleaning_up, stages
+from pipelines.post_train import accepting, cleaning_up, stages
 
 
 @dsl.pipeline(
@@ -40,4 +40,7 @@ def end_to_end(
         trained = stages(formatting_sha256=curated, training_runtime=training_runtime, **run)
         trained.set_display_name("three stages")
         scores = {f"{stage}_scores_sha256": trained.outputs[stage] for stage in ("stage_1", "stage_1_5", "stage_2")}
-        place(report(formatting_sha256=curated, **scores, **run), REPORT, "report")
+        compared = trained.outputs["promotion"]
+        page = report(formatting_sha256=curated, promotion_sha256=compared, **scores, **run)
+        # A refusal ends the run: the page that shows why must be there before.
+        accepting(compared, **run).after(place(page, REPORT, "report"))

@@ -13,6 +13,8 @@ ACTING_INPUTS = {"training_runtime": "launches TrainJobs", "kfp_run_id": "acts f
 ACTING_WORDS = {"launch", "submit", "publish", "push", "deploy", "notify", "send", "delete", "cleanup"}
 ALWAYS_RUN = {
     "enforcement": "gives the verdict that each run must show",
+    "promotion": "reads the registry of accepted checkpoints, which no parameter describes",
+    "acceptance": "gives the verdict that each run must show, and enters checkpoints into the registry",
     "report": "reads the whole run folder, more than its parameters say",
 }
 # Inputs by which a repeated task finds what an earlier try left: it commits into STORAGE/RUN or names its job by it.

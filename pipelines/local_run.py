@@ -23,6 +23,7 @@ from pipelines.console import RunConsole, StepResult
 from pipelines.docker_run import docker_runner, lend
 
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+TAKEN_NAMES = {"registry", "recipes", "submissions"}  # folders beside the runs
 RECIPE_NAME = "recipe.yaml"
 ROOT_NAME, WORKSPACE_NAME = "kfp", "workspace"  # folders that KFP and its tasks share
 
@@ -72,6 +73,8 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
     run_id = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not RUN_NAME.match(run_id):
         raise AerieError(f"run name {run_id!r} may hold letters, digits, '.', '_' and '-' only")
+    if run_id in TAKEN_NAMES:
+        raise AerieError(f"run name {run_id!r} is a folder that all runs share; choose another --name")
     root = storage_root(storage)
     copy = join(root, run_id, RECIPE_NAME)
     if exists(copy):

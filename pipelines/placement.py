@@ -48,6 +48,7 @@ DATA = Place(cpu="4", memory="16Gi", retries=2)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
 LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
+PROMOTION = Place(cpu="1", memory="4Gi", cached=False)  # reads the registry, which no parameter describes
 REPORT = Place(cpu="1", memory="4Gi", cached=False)  # reads the whole run folder, more than its parameters say
 
 # Nodes and processes (one a GPU) come from the recipe. cpu and memory are a node's.

@@ -1,38 +1,55 @@
 """From the formatted training set to an evaluated model: stages 1, 1.5 and 2."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
+from components.acceptance import acceptance
 from components.cleanup import cleanup
 from components.evaluation import evaluation
 from components.packing import packing
+from components.promotion import promotion
 from components.stage_1 import stage_1
 from components.stage_1_5 import stage_1_5
 from components.stage_2 import stage_2
 from components.tokenizer import tokenizer
-from pipelines.placement import DATA, EVALUATION, GATE, LAUNCHER, LIFETIME, SMALL, TRAINJOB, manifest_of, place
+from pipelines.placement import (
+    DATA,
+    EVALUATION,
+    GATE,
+    LAUNCHER,
+    LIFETIME,
+    PROMOTION,
+    SMALL,
+    TRAINJOB,
+    manifest_of,
+    place,
+)
 
 STAGES = {"stage_1": ("stage 1", stage_1), "stage_1_5": ("stage 1.5", stage_1_5), "stage_2": ("stage 2", stage_2)}
 
 
 class Scores(NamedTuple):
-    """The hashes of the three evaluations' manifests."""
+    """The hashes of the three evaluations' manifests, and of the comparison with the last accepted checkpoint."""
 
     stage_1: str
     stage_1_5: str
     stage_2: str
+    promotion: str
 
 
 @dsl.pipeline(
     name="aerie-stages",
     display_name="Aerie: three stages",
-    description="Tokenizer, then pack, train and evaluate each of the three stages.",
+    description="Tokenizer, then pack, train and evaluate each of the three stages; compare with the last accepted.",
 )
 def stages(
     recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, formatting_sha256: str, training_runtime: str
-) -> NamedTuple("Scores", stage_1=str, stage_1_5=str, stage_2=str):
-    """Each stage starts from the checkpoint of the one before; each is evaluated on all held-out questions."""
+) -> NamedTuple("Scores", stage_1=str, stage_1_5=str, stage_2=str, promotion=str):
+    """Each stage starts from the checkpoint of the one before; each is evaluated on all held-out questions.
+
+    The last one's answers are compared with the last accepted checkpoint's, which fails nothing: `accepting` does.
+    """
     run = {
         "recipe_uri": recipe_uri,
         "recipe_sha256": recipe_sha256,
@@ -53,7 +70,13 @@ def stages(
         trained = manifest_of(place(train(packing_sha256=packs, **job, **inputs, **parent), LAUNCHER, title))
         task = evaluation(stage=stage, checkpoint_sha256=trained, **inputs)
         scores[stage], parent = manifest_of(place(task, EVALUATION, f"evaluation {title}")), {"parent_sha256": trained}
-    return Scores(**scores)
+    compared = promotion(checkpoint_sha256=trained, evaluation_sha256=scores["stage_2"], **run)
+    return Scores(**scores, promotion=manifest_of(place(compared, PROMOTION, "promotion")))
+
+
+def accepting(promotion_sha256: Any, **run: Any) -> dsl.PipelineTask:
+    """The last task of a graph: it fails when the comparison says no."""
+    return place(acceptance(promotion_sha256=promotion_sha256, **run), GATE, "acceptance")
 
 
 def cleaning_up(storage_uri: str, run_id: str, training_runtime: str) -> dsl.ExitHandler:
@@ -86,12 +109,13 @@ def post_train(
         formatting_sha256: hash of its formatting manifest, as `curate` returned it.
         training_runtime: ClusterTrainingRuntime of the stages' TrainJobs; empty trains inside the tasks.
     """
+    run = {
+        "recipe_uri": recipe_uri,
+        "recipe_sha256": recipe_sha256,
+        "storage_uri": storage_uri,
+        "run_id": run_id,
+    }
     with cleaning_up(storage_uri, run_id, training_runtime):
-        stages(
-            recipe_uri=recipe_uri,
-            recipe_sha256=recipe_sha256,
-            storage_uri=storage_uri,
-            run_id=run_id,
-            formatting_sha256=formatting_sha256,
-            training_runtime=training_runtime,
-        ).set_display_name("three stages")
+        trained = stages(formatting_sha256=formatting_sha256, training_runtime=training_runtime, **run)
+        trained.set_display_name("three stages")
+        accepting(trained.outputs["promotion"], **run)

@@ -34,6 +34,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
             style="" if whole else "dim",
         )
     console.print(scores)
+    promotion = summary["promotion"]
+    console.print(f"Promotion: {promotion['verdict']}. {promotion['text']}", highlight=False, markup=False)
     total = summary["ledger"]["total"]
     console.print(
         f"Ledger: {total['read']:,} rows read + {total['added']:,} added = {total['trained']:,} trained + "

@@ -19,6 +19,7 @@ PIPELINES_MAY_USE |= {"data.curation.quotas"}  # `aerie plan` counts with them
 PIPELINES_MAY_USE |= {"model.evaluation.scoring", "model.evaluation.benchmark_run"}  # `aerie score`, `aerie evaluate`
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do
+PIPELINES_MAY_USE |= {"model.evaluation.promotion.registry"}  # what `aerie models` shows
 PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  # what `aerie data` shows
 PIPELINES_MAY_USE |= {
     f"model.evaluation.benchmarks.{part}" for part in ("cards", "places", "reading")

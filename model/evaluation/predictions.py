@@ -132,4 +132,9 @@ def table_predictions(table: pa.Table) -> list[Prediction]:
 
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
-    return table_predictions(parquet_table(read_attachment(folder, manifest, "predictions")))
+    return predictions_of(read_attachment(folder, manifest, "predictions"))
+
+
+def predictions_of(payload: bytes) -> list[Prediction]:
+    """The predictions in a Parquet file."""
+    return table_predictions(parquet_table(payload))

@@ -52,7 +52,7 @@ class RunFolder:
     def steps(self) -> list[str]:
         """Every step that the report builds on, in the order of the graph."""
         stages = [step for stage in STAGES for step in (f"packing/{stage}", stage, f"evaluation/{stage}")]
-        return [*(f"sourcing/{source}" for source in self.sources), *CURATION, "tokenizer", *stages]
+        return [*(f"sourcing/{source}" for source in self.sources), *CURATION, "tokenizer", *stages, "promotion"]
 
     def folder(self, step: str) -> str:
         """Where a step keeps its output."""

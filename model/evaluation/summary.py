@@ -12,6 +12,7 @@ from data.reporting.html import Page, render_page
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest
 from model.evaluation.curves import read_curves
 from model.evaluation.flow import run_flow
+from model.evaluation.promotion.views import against, verdict
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.artifacts import artifacts_section
 from model.evaluation.sections.augmentation import augmentation_section
@@ -20,6 +21,7 @@ from model.evaluation.sections.filtering import filtering_section
 from model.evaluation.sections.ledger import ledger_section
 from model.evaluation.sections.overview import overview_section
 from model.evaluation.sections.packing import packing_section
+from model.evaluation.sections.promotion import promotion_section
 from model.evaluation.sections.rewriting import formatting_section
 from model.evaluation.sections.scoreboard import evaluation_section, scoreboard
 from model.evaluation.sections.selection import selection_section
@@ -83,6 +85,7 @@ def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed
         sections=(
             overview_section(run, flow, seconds),
             evaluation_section(run),
+            promotion_section(run),
             examples_section(run),
             signatures_section(run, signed),
             ledger_section(flow),
@@ -107,9 +110,10 @@ def summary_document(
     """The report's figures as plain JSON.
 
     `evaluation` has one entry per source and answer type, as in `scoreboard`: group, answer_type, questions, majority,
-    blind, exact and `stages` (score by stage), all scores in [0, 1]. `signatures` is that of `RunSignatures.document`.
+    blind, exact and `stages` (score by stage), all scores in [0, 1]. `promotion` says what was decided, and why,
+    `signatures` is that of `RunSignatures.document`.
     """
-    parameters = run.parameters
+    parameters, promotion = run.parameters, run.document("promotion")
     return {
         "run": {
             "recipe": run.recipe.name,
@@ -120,6 +124,7 @@ def summary_document(
             "seconds": sum(seconds.values()) if seconds else None,
         },
         "evaluation": scoreboard(run, "source"),
+        "promotion": {"verdict": verdict(promotion), "text": against(promotion)},
         "categories": scoreboard(run, "category"),
         "signatures": signed.document(),
         "ledger": flow.document(),

@@ -48,10 +48,10 @@ def runs(tmp_path_factory, request):
 
 
 def manifests(runner):
-    """Manifest by step; the report's is left out, it holds times."""
+    """Manifest by step; the report's is left out, it holds times, and what compares the second run with the first."""
     names = files_below(join(STORAGE, runner))
     steps = [name.removesuffix("/manifest.json") for name in names if name.endswith("/manifest.json")]
-    return {step: read_manifest(join(STORAGE, runner, step)) for step in steps if step != "report"}
+    return {step: read_manifest(join(STORAGE, runner, step)) for step in steps if step not in ("report", "promotion")}
 
 
 def weights(runner, stage):

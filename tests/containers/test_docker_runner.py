@@ -68,7 +68,7 @@ def test_steps_get_the_store_and_nothing_else_of_the_environment(engine, monkeyp
     assert wanted["mounts"] == []
 
 
-def test_steps_are_not_root_and_see_the_runs_folder_only(engine, tmp_path):
+def test_steps_are_not_root_and_see_the_runs_folder_and_the_registry_only(engine, tmp_path):
     run, cards = tmp_path / "run", tmp_path / "cards"
     run.mkdir()
     (run / "recipe.yaml").write_text("name: mini")
@@ -78,5 +78,6 @@ def test_steps_are_not_root_and_see_the_runs_folder_only(engine, tmp_path):
     assert [(mount["Target"], mount["ReadOnly"]) for mount in wanted["mounts"]] == [
         (str(cards), True),
         (str(run), False),
+        (str(tmp_path / "registry"), False),
     ]
-    assert {path.stat().st_uid for path in (run, run / "recipe.yaml")} == {uid}
+    assert {path.stat().st_uid for path in (run, run / "recipe.yaml", tmp_path / "registry")} == {uid}

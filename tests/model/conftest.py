@@ -110,6 +110,7 @@ def build_run(run, recipe_text=None, output=two_in_three):
     """Run the steps of a recipe (`RECIPE`) into a folder; `output(stage, number, question, blind)` says the answers."""
     from data import steps as data_steps
     from model import steps as model_steps
+    from model.evaluation.promotion.gate import compare_with_accepted
     from model.recipe import STAGES, load_recipe
 
     run.mkdir(parents=True)
@@ -134,6 +135,13 @@ def build_run(run, recipe_text=None, output=two_in_three):
         model_steps.pack_stage(*common, stage, at["formatting"], at["tokenizer"], str(run / "packing" / stage))
         made_up_stage(run, stage, recipe.sha256)
         made_up_evaluation(run, stage, recipe.sha256, output)
+    compare_with_accepted(
+        *common,
+        str(run / "stage_2"),
+        str(run / "evaluation/stage_2"),
+        str(run.parent / "registry"),
+        str(run / "promotion"),
+    )
     return str(path), recipe.sha256, str(run)
 
 

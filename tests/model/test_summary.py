@@ -17,7 +17,7 @@ from pipelines.tables import show_summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECTIONS = (
-    "run-summary", "evaluation", "example-predictions", "failure-signatures", "data-ledger", "validation",
+    "run-summary", "evaluation", "promotion", "example-predictions", "failure-signatures", "data-ledger", "validation",
     "similarity-gate", "filters", "selection", "augmentation", "formatting", "packing", "training", "artifacts",
     "weaknesses-and-sources",
 )  # fmt: skip

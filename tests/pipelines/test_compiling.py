@@ -51,7 +51,7 @@ def test_the_whole_recipe_is_there_in_order(compiled):
     spec, _ = documents(compiled["end_to_end"])
     names = {name for name, _, _ in tasks(spec)}
     assert names == {
-        *("exit-handler-1", "cleanup", "report"),
+        *("exit-handler-1", "cleanup", "promotion", "report", "acceptance"),
         *("aerie-curate", "aerie-stages", "for-loop-1", "sourcing", "validation", "enforcement"),
         *("embedding", "gate", "filtering", "selection", "augmentation", "formatting", "tokenizer"),
         *("packing", "packing-2", "packing-3", "stage-1", "stage-1-5", "stage-2"),
@@ -95,7 +95,16 @@ def test_every_task_is_placed(compiled):
 def test_verdicts_and_side_effects_are_never_cached(compiled):
     spec, _ = documents(compiled["end_to_end"])
     cached = {name for name, task, _ in tasks(spec) if task.get("cachingOptions", {}).get("enableCache")}
-    assert not cached & {"enforcement", "stage-1", "stage-1-5", "stage-2", "report", "cleanup"}
+    assert not cached & {
+        "enforcement",
+        "stage-1",
+        "stage-1-5",
+        "stage-2",
+        "promotion",
+        "report",
+        "acceptance",
+        "cleanup",
+    }
     assert {"sourcing", "embedding", "filtering"} <= cached
 
 
@@ -145,7 +154,7 @@ def test_reports_ledger_curves_and_scores_are_artifacts_that_the_ui_shows(compil
     pages = {key for key, kind in shown.items() if kind in {"HTML", "Markdown"}}
     assert pages == {
         *((step, "docs") for step in ("validation", "filtering", "selection")),
-        *(("formatting", "ledger"), ("report", "page")),
+        *(("formatting", "ledger"), ("promotion", "table"), ("report", "page")),
         *((stage, "curves") for stage in ("stage-1", "stage-1-5", "stage-2")),
         *((f"evaluation{part}", "table") for part in ("", "-2", "-3")),
     }

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from data.storage import read_manifest
@@ -76,8 +79,8 @@ def test_the_user_sees_steps_results_and_the_report(whole):
     assert page.read_text().lower().startswith("<!doctype html>")
     assert json.loads((run / "report/summary.json").read_text())
     marks = read_marks(next((run / "logs").glob("*.log")))
-    assert sum(mark["event"] == "end" for mark in marks) == 6 + 8 + 1 + 9 + 1
-    assert "[25/25] report: done" in output
+    assert sum(mark["event"] == "end" for mark in marks) == 6 + 8 + 1 + 9 + 3
+    assert "[27/27] acceptance: done" in output
     assert "KFP Executor" not in output
     assert "Traceback" not in output
 
@@ -91,6 +94,25 @@ def test_a_resume_repeats_nothing_and_report_is_written_anew(whole):
     assert output.count("finished before, kept") >= 24
     result = CliRunner().invoke(app, ["report", str(run)])
     assert result.exit_code == 0, result.output
+
+
+def test_a_checkpoint_below_its_minimum_is_refused_after_the_report_is_written(whole, tmp_path):
+    """The run once more with a recipe that asks too much: every step is kept, but the gate's."""
+    run, _ = whole
+    assert [path.name for path in (run.parent / "registry/mini").glob("*.json")] == ["000001.json"]
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    recipe = yaml.safe_load((copy / "recipe.yaml").read_text())
+    recipe["promotion"] = {"sources": {"easy-vqa": {"require": 1.0}}}
+    (copy / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    process = aerie("run", "--resume", copy)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 2, output
+    assert "Error: acceptance: the checkpoint of stage_2 is not accepted as mini" in output
+    assert re.search(r"source easy-vqa: the score is [\d.]+ %, at least 100\.0 % is required", output)
+    assert f"See {copy}/report/index.html" in output
+    assert ">refused<" in (copy / "report/index.html").read_text()
+    assert not (tmp_path / "registry").exists()
 
 
 @pytest.mark.long

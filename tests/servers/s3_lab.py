@@ -34,7 +34,7 @@ RATES |= {"reset_after": 0.04, "torn_answer": 0.03, "torn_head": 0.03}
 MOMENTS = ("before", "half", "after")
 KILLED = ("gate", "filtering", "selection", "formatting", "packing/stage_1")  # at all moments of each write
 KILLED_IN_TURN = ("sourcing/text-lines", "validation", "embedding", "augmentation", "tokenizer")  # at one of them
-KILLED_IN_TURN += ("evaluation/stage_1", "report")
+KILLED_IN_TURN += ("evaluation/stage_1", "promotion", "report")
 KILLED_AT_RANDOM = ("stage_1_5",)  # goes on from its checkpoints, so it is killed here and there, again and again
 TWICE = ("gate", "formatting", "tokenizer", "packing/stage_2")
 

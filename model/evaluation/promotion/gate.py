@@ -1,0 +1,118 @@
+"""The promotion step: a new checkpoint's predictions against the last accepted one's. It only reports."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from data.errors import AerieError
+from data.files import exists, read_bytes
+from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest
+from model.evaluation.predictions import Prediction, predictions_of, read_predictions
+from model.evaluation.promotion.comparison import compare
+from model.evaluation.promotion.pairing import LOCAL_RULES, Scorer, local_score, scored
+from model.evaluation.promotion.registry import Entry, entries, predecessor_of, predictions_uri
+from model.recipe import Recipe, load_recipe
+
+VERSION = 1
+STEP, REPORT = "promotion", "report"
+NOT_ASKED = "The recipe has no section `promotion`: nothing is compared, accepted or refused."
+
+
+def compare_with_accepted(
+    recipe_uri: str,
+    recipe_sha256: str,
+    checkpoint_uri: str,
+    evaluation_uri: str,
+    registry_uri: str,
+    out_uri: str,
+    scorer: Scorer = local_score,
+    rules: str = LOCAL_RULES,
+) -> Manifest:
+    """Compare the last stage's checkpoint with the registry's last of the same name and write the attachment `report`.
+
+    Both sides' stored predictions are scored anew by `scorer`, named by `rules`. Whatever comes out, nothing is
+    raised: `accept_checkpoint` does, so that the report is always there to read.
+    """
+    recipe = load_recipe(recipe_uri, recipe_sha256)
+    checkpoint, evaluation = read_manifest(checkpoint_uri), read_manifest(evaluation_uri)
+    predecessor = _predecessor(recipe, registry_uri, checkpoint.sha256())
+    lineage = {checkpoint.step: checkpoint.sha256(), evaluation.step: evaluation.sha256()}
+    mark = fingerprint(
+        step=STEP,
+        version=VERSION,
+        rules=rules,
+        name=recipe.name,
+        settings=recipe.promotion.model_dump(exclude={"model_registry_url"}) if recipe.promotion else None,
+        seed=recipe.seed,
+        inputs=lineage,
+        predecessor=predecessor.to_json() if predecessor else "",
+    )
+    if (done := committed(out_uri, mark)) is not None:
+        return done
+    report = _report(recipe, evaluation_uri, evaluation, registry_uri, predecessor, scorer)
+    report |= {"rules": rules, "candidate": checkpoint.sha256()}
+    return commit(
+        out_uri,
+        Manifest(
+            step=STEP,
+            fingerprint=mark,
+            recipe_sha256=recipe.sha256,
+            rows=0,
+            shards=(),
+            lineage=lineage | ({"predecessor": predecessor.checkpoint} if predecessor else {}),
+            attachments={REPORT: attach(out_uri, "report.json", json.dumps(report, indent=1).encode())},
+        ),
+    )
+
+
+def model_name(recipe: Recipe) -> str:
+    """The name under which a recipe's checkpoints are accepted."""
+    return (recipe.promotion.model if recipe.promotion else None) or recipe.name
+
+
+def _predecessor(recipe: Recipe, registry_uri: str, checkpoint: str) -> Entry | None:
+    if recipe.promotion is None:
+        return None
+    return predecessor_of(entries(registry_uri, model_name(recipe)), checkpoint)
+
+
+def _report(
+    recipe: Recipe,
+    evaluation_uri: str,
+    evaluation: Manifest,
+    registry_uri: str,
+    predecessor: Entry | None,
+    scorer: Scorer,
+) -> dict[str, Any]:
+    if recipe.promotion is None:
+        return {"asked": False, "accepted": False, "reason": NOT_ASKED, "predecessor": None, "lines": [], "notes": []}
+    before = scored(_kept(registry_uri, predecessor), scorer) if predecessor else None
+    found = compare(scored(read_predictions(evaluation_uri, evaluation), scorer), before, recipe.promotion, recipe.seed)
+    return {
+        "asked": True,
+        "model": model_name(recipe),
+        "accepted": found.accepted,
+        "reason": found.reason,
+        "confidence": found.chance.confidence,
+        "confidence_together": recipe.promotion.confidence if recipe.promotion.family == "all_lines" else None,
+        "resamples": found.chance.resamples,
+        "predecessor": asdict(predecessor) if predecessor else None,
+        "lines": [asdict(line) for line in found.lines],
+        "notes": list(found.notes),
+    }
+
+
+def _kept(registry_uri: str, entry: Entry) -> list[Prediction]:
+    """The predictions of an accepted checkpoint; `AerieError` names a file that is missing or changed."""
+    uri = predictions_uri(registry_uri, entry)
+    payload = read_bytes(uri) if exists(uri) else b""
+    if hashlib.sha256(payload).hexdigest() != entry.predictions:
+        state = "was changed" if payload else "is missing"
+        raise AerieError(f"{uri} {state}: the predictions of {entry.model} number {entry.number}; restore the file")
+    try:
+        return predictions_of(payload)
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise AerieError(f"{uri} was written by another version of Aerie ({error})") from None
