@@ -3,8 +3,8 @@
     make lmms-env                                   its environment, .venv-lmms (its pins don't fit ours)
     .venv-lmms/bin/lmms-eval --model aerie --model_args pretrained=RUN/stage_2 --tasks ocrbench --batch_size 8
 
-Without make: a virtual environment, `pip install -r containers/lmms-eval.lock`, `pip install --no-deps .`. The installed
-package registers `aerie` through the entry point group `lmms_eval.models` (`lmms-eval models` lists only its own).
+Without make: a virtual environment, `pip install -r containers/lmms-eval.lock`, `pip install --no-deps .`. The package
+registers `aerie` through the entry point group `lmms_eval.models` (`lmms-eval models` lists only its own).
 `--model_args`, separated by commas:
 
 - `pretrained`: a checkpoint's folder, local or s3://, a run's folder (its last finished stage) or an `hf` export;
