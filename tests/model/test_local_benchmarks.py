@@ -283,6 +283,21 @@ def test_samples_without_images_or_tables_serve_no_benchmark(samples):
         assert set(local_benchmarks([broken], 7)) == set()
 
 
+def test_a_network_answers_every_kind_of_question(samples, finished_run, tiny_settings):
+    """Real tiles, tokens and decoding: nothing that is asked is too long or places an image wrongly."""
+    from model.evaluation.predict import Answerer
+    from model.inputs.tokens import ChatTokenizer
+    from model.vlm import build_model
+
+    tokenizer = ChatTokenizer.load(f"{finished_run[2]}/tokenizer")
+    model = build_model(tiny_settings, tokenizer.vocab_size, tokenizer.image_context_id, seed=3)
+    asked = [question for some in local_benchmarks(samples, 7, most=8).values() for question in some]
+    answerer = Answerer(model, tokenizer, batch_size=32, max_new_tokens=3)
+    for blind in (False, True):
+        outputs = answerer.answers(asked, blind=blind, label="local")
+        assert len(outputs) == len(asked) > 60
+
+
 RECIPE = "pipelines/recipes/tiny.yaml"
 
 

@@ -134,7 +134,7 @@ def _lead_table(leads: list[Lead], place: dict[Key, int], caption: str) -> Table
                 _short(lead.licence),
                 f"{lead.size:,}" if lead.size else "–",
                 ", ".join(f"#{number}" for number in sorted(_places(lead, place))),
-                "; ".join(lead.reasons),
+                "; ".join(lead.fits[0].reasons),
                 "; ".join(lead.notes) or "–",
             )
             for lead in leads
