@@ -397,6 +397,7 @@ NEGATIVE = {
         ("Look first. The answer is 3.", f"{HOW_MANY} Think step by step.", "3"),
         ("Because it rained all day long.", "<image>\nWhy is the street wet? Explain.", "It rained."),
         ("hello there, my friend!", "Hi!", "Hello.", {"task": "dialogue"}),
+        ("Red", "What are your interests?", PARAGRAPH, {"task": "dialogue"}),
         ("", COLOUR, "red"),
         ("12 cm", "<image>\nHow long is it?", "13 cm"),
         ("Paris", "<image>\nIs it Paris or London?", "London"),

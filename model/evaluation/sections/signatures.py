@@ -114,7 +114,7 @@ def _overview(found: list[Signature], signed: RunSignatures) -> Table:
     return Table(
         headers=(
             "Signature", "Outputs", "Asked", *(f"{STAGE_NAMES[stage]}, %" for stage in STAGES), "p", "Found in",
-            "Same pattern trained on in",
+            "Taught by",
         ),
         rows=tuple(
             (

@@ -29,6 +29,7 @@ ASKED = tuple((re.compile(pattern, re.I), family) for pattern, family in WORDING
 GIVEN: dict[str, Family] = {
     text.rstrip(".").lower(): family for wording in INSTRUCTIONS.values() for family, text in wording.items() if text
 }
+ENDINGS = tuple(GIVEN)
 REASONED = re.compile(r"step[- ]by[- ]step|explain|rationale|reason(?:s|ing)?\b|show your work", re.I)
 FREE = re.compile(rf"{REASONED.pattern}|in detail|describe|why\b", re.I)
 REQUEST = re.compile(r"(?:can|could|would|will) (?:you|we|i)\b", re.I)
@@ -41,7 +42,7 @@ LONG: frozenset[Shape] = frozenset({"paragraph", "text", "steps", "markdown", "l
 def requested_family(question: str) -> Family | None:
     """The format that a question asks for in so many words; None where it doesn't."""
     tail = question.strip().rstrip(".!").lower()
-    for text, family in GIVEN.items():
+    for text, family in GIVEN.items() if tail.endswith(ENDINGS) else ():
         if tail.endswith(text) and tail[: -len(text)].rstrip(" ").endswith(("?", ".", ":", "!", "\n")):
             return family
     if FREE.search(question):
@@ -101,6 +102,8 @@ def pattern(reply: Reply) -> str:
     said = shape_of(reply.text)
     if said == "empty" or said in {shape_of(reference) for reference in reply.references}:
         return ""
+    if FAMILY_OF_TASK.get(reply.task) == "free":
+        return ""  # conversation takes any form
     if REASONED.search(reply.question) and requested_family(reply.question) is None:
         return ""  # the answer stands at the end of whatever was thought
     family = expected_family(reply)

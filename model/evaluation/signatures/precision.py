@@ -28,8 +28,11 @@ def pattern(reply: Reply) -> str:
     """Decimals beyond the image's, also where the answer claims to copy them. Text alone limits nothing."""
     if not reply.images and reply.known.get("precision") is None:
         return ""
+    shown = decimals(reply.text)
+    if not shown:
+        return ""
     derived = DERIVED_DECIMALS if DERIVED.search(reply.question) else 0
-    return MARK if decimals(reply.text) > printed_decimals(reply) + derived else ""
+    return MARK if shown > printed_decimals(reply) + derived else ""
 
 
 def misplaced(reply: Reply) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 from functools import lru_cache
 
 from data.curation.rules import CODE
-from data.curation.rules_language import EAST, PURE, SCRIPTS, language_mismatch, language_of
+from data.curation.rules_language import EAST, LEAST_WORDS, PURE, SCRIPTS, language_mismatch, language_of
 from data.schema import plain_text
 from model.evaluation.signatures.reply import Reply
 
@@ -43,6 +43,8 @@ def switch_mark(question: str, answer: str) -> str:
 
     A Latin answer that is no sentence of a known language is a name or a formula, and no switch.
     """
+    if answer.isascii() and question.isascii() and answer.count(" ") < LEAST_WORDS - 1:
+        return ""  # too short for a language, as most answers are
     asked, said = main_script(question), main_script(answer)
     if not asked or not said:
         return ""
