@@ -66,6 +66,22 @@ def test_the_whole_recipe_is_there_in_order(compiled):
     assert "stage-1-5" in stages["stage-2"]["dependentTasks"]
 
 
+def test_the_gate_fails_after_its_report_and_the_page_are_written(compiled):
+    spec, _ = documents(compiled["end_to_end"])
+    run = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert set(run["acceptance"]["dependentTasks"]) == {"aerie-stages", "report"}
+    assert (
+        run["report"]["inputs"]["parameters"]["promotion_sha256"]["taskOutputParameter"]["producerTask"]
+        == "aerie-stages"
+    )
+    stages = spec["components"]["comp-aerie-stages"]["dag"]["tasks"]
+    assert {"stage-2", "evaluation-3"} <= set(stages["promotion"]["dependentTasks"])
+    model = spec["components"]["comp-acceptance"]["outputDefinitions"]["artifacts"]["model"]
+    assert model["artifactType"]["schemaTitle"] == "system.Model"
+    alone = documents(compiled["post_train"])[0]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert "acceptance" in alone
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_no_condition_and_no_placeholder_inside_a_longer_string(compiled, name):
     text = compiled[name].read_text()

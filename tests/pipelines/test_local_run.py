@@ -34,6 +34,12 @@ def test_a_run_in_a_bucket_is_found_by_its_address_as_the_first_line_of_a_run_sh
     assert find_run(run.folder, "elsewhere") == run
 
 
+@pytest.mark.parametrize("name", ["registry", "recipes", "submissions"])
+def test_a_folder_beside_the_runs_is_no_name(tmp_path, name):
+    with pytest.raises(AerieError, match=f"run name '{name}' is a folder that all runs share"):
+        new_run(str(MINI), str(tmp_path), name)
+
+
 def test_a_name_is_used_once(tmp_path):
     new_run(str(MINI), str(tmp_path), "first")
     with pytest.raises(AerieError, match="--resume first"):
@@ -55,8 +61,8 @@ def test_relative_cards_still_point_to_their_folder(tmp_path):
 
 def test_steps_are_counted_with_the_fan_out(tmp_path):
     package = compile_pipelines(tmp_path)[-1]
-    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), report
-    assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 1
+    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), the gate, report, the gate's verdict
+    assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 3
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
