@@ -128,8 +128,8 @@ def continue_prompts(
     rows = Rows(len(prompts), end_ids, max_new_tokens)
     if not rows.going:
         return rows.tokens
-    for tokens in _steps(language, prompts, rows.most, choose):
-        rows.take(tokens.tolist())
+    for tokens in _steps(language, prompts, max(rows.limits), choose):
+        rows.take(enumerate(tokens.tolist()))
         if not rows.going:
             break
     return rows.tokens

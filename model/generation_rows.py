@@ -1,6 +1,6 @@
-"""What the rows of a batch have said so far, and which of them go on."""
+"""What the answers of some prompts say so far, and which of them go on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class Rows:
@@ -14,16 +14,21 @@ class Rows:
         self.limits = [max_new_tokens] * count if isinstance(max_new_tokens, int) else list(max_new_tokens)
         if len(self.limits) != count:
             raise ValueError(f"{count} rows, limits for {len(self.limits)}")
-        self.most = max(self.limits, default=0)
         self.going = {row for row, limit in enumerate(self.limits) if limit > 0}
         self._ends = frozenset(end_ids)
 
-    def take(self, tokens: Sequence[int]) -> None:
-        """The next token of each row, also of those that are over."""
-        for row in tuple(self.going):
-            if tokens[row] in self._ends:
+    def take(self, tokens: Iterable[tuple[int, int]]) -> None:
+        """(row, its next token) of some rows; those that are over take none."""
+        for row, token in tokens:
+            if row not in self.going:
+                continue
+            if token in self._ends:
                 self.going.remove(row)
                 continue
-            self.tokens[row].append(tokens[row])
-            if len(self.tokens[row]) == self.limits[row]:
+            self.tokens[row].append(token)
+            if not self.left(row):
                 self.going.remove(row)
+
+    def left(self, row: int) -> int:
+        """Tokens that a row may still have."""
+        return self.limits[row] - len(self.tokens[row])

@@ -1,11 +1,13 @@
-"""Greedy decoding of batches for a GPU: prompts without padding, then one CUDA graph a step.
+"""Greedy decoding for a GPU: one CUDA graph a step, and a new prompt wherever an answer has ended.
 
-A step of a small decoder is some hundreds of short kernels; launched one by one from Python they take ten times as long
-as they run. Captured once for a shape (rows, columns) and replayed, they follow each other without the host. The
-answers are those of `model.generation.continue_prompts`, up to the rounding of other kernels.
+A step of a small decoder is some hundreds of short kernels, and launching them one by one from Python takes longer than
+they run. Captured once for a shape (rows, columns) and replayed, they follow each other without the host. Prompts enter
+as packs without padding. The answers are those of `model.generation.continue_prompts`, up to the rounding of other
+kernels (tests/benchmarks/bench_generation.py measures both).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,100 +18,109 @@ from model.attention import NO_MASK
 from model.generation_rows import Rows
 from model.key_values import PREFILL_ATTENTION, STEP_ATTENTION, KeyValues, bytes_per_token
 
-COLUMNS = 1024  # a batch's columns are a multiple: few shapes to capture, and no bias that a kernel must pad
+COLUMNS = 1024  # a row's columns are a multiple: few shapes to capture, and no bias that a kernel must pad
 CACHE_BYTES = 4 << 30
 PREFILL_TOKENS = 32_768  # in one pass, which bounds its activations
 STEPS_AT_ONCE = 4  # between two looks at the tokens, each of which waits for the device
-# The one with a fast kernel for a bias; cuDNN's would plan every new shape for a second.
+REFILL = 0.25  # of the rows are free before prompts enter: a pass over few is as long as one over many
+# The one whose fast kernel takes a bias; without cuDNN's, which plans each new shape anew.
 BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+Embed = Callable[[int], torch.Tensor]
+Seats = dict[int, int]  # row -> the prompt that it answers
 
 
 class GraphDecoder:
-    """A decoder (in eval mode) with room for batches of at most `max_rows` prompts.
+    """A decoder (in eval mode) that answers at most `max_rows` prompts at a time.
 
     Without `capture` the same steps run one kernel at a time, on any device. The weights must stay where they are.
     """
 
     def __init__(self, language: Any, *, max_rows: int, capture: bool = True, cache_bytes: int = CACHE_BYTES) -> None:
         self.language, self.max_rows, self.capture = language, max_rows, capture
-        most = max_rows * _columns(language.config.max_position_embeddings)
+        most = max_rows * columns_of(language.config.max_position_embeddings)
+        device = language.device
         with torch.inference_mode():
             self.key_values = KeyValues(language, min(cache_bytes // bytes_per_token(language), most))
-            self.tokens, self.positions = (
-                torch.zeros(max_rows, dtype=torch.long, device=language.device) for _ in range(2)
-            )
+            self.tokens, self.positions = (torch.zeros(max_rows, dtype=torch.long, device=device) for _ in range(2))
         self._steps: dict[tuple[int, int], Callable[[], None]] = {}
         self._pool = torch.cuda.graph_pool_handle() if capture else None
 
-    def fits(self, rows: int, tokens: int) -> bool:
-        """Whether a batch of `rows` rows, the longest of `tokens` tokens with its answer, has room."""
-        return rows <= self.max_rows and self._rows(rows) * _columns(tokens) <= self.key_values.places
+    def fits(self, tokens: int) -> bool:
+        """Whether a prompt that has so many tokens with its longest answer has room."""
+        return columns_of(tokens) <= self.key_values.places
 
     @torch.inference_mode()
-    def continue_prompts(
-        self, prompts: Sequence[torch.Tensor], *, end_ids: Sequence[int], max_new_tokens: int | Sequence[int]
-    ) -> list[list[int]]:
-        """The tokens after each embedded prompt [T_b, D], as `model.generation.continue_prompts` gives them.
+    def answers(
+        self, sizes: Sequence[int], embed: Embed, *, end_ids: Sequence[int], max_new_tokens: int | Sequence[int]
+    ) -> Iterator[dict[int, list[int]]]:
+        """Number and tokens of prompts whose answers are complete, some at a time, until all are.
 
-        ValueError when the batch doesn't fit.
+        Prompt n has `sizes[n]` tokens; `embed(n)` gives its embeddings [sizes[n], D] when its turn comes. ValueError
+        when the longest prompt doesn't fit.
         """
-        answers = Rows(len(prompts), end_ids, max_new_tokens)
-        if not answers.going:
-            return answers.tokens
-        longest = max(map(len, prompts)) + answers.most
-        if not self.fits(len(prompts), longest):
-            raise ValueError(f"{len(prompts)} rows of {longest} tokens don't fit: ask `fits` before")
-        rows, columns = self._rows(len(prompts)), _columns(longest)
-        step = self._step_of(rows, columns)
-        self._prefill(prompts, columns)
-        for tokens in self._taken(step, len(prompts), answers.most):
-            answers.take(tokens)
-            if not answers.going:
-                break
-        return answers.tokens
+        asked = Rows(len(sizes), end_ids, max_new_tokens)
+        yield {prompt: [] for prompt in range(len(sizes)) if prompt not in asked.going}
+        waiting = deque(sorted(asked.going))
+        if not waiting:
+            return
+        columns = columns_of(max(size + limit for size, limit in zip(sizes, asked.limits, strict=True)))
+        rows = self._rows(len(waiting), columns)
+        step, seats = self._step_of(rows, columns), Seats()
+        self.positions.zero_()  # rows without a prompt look at their place 0
+        while waiting or seats:
+            new: Seats = {}
+            free = [row for row in range(rows) if row not in seats]
+            if waiting and len(free) >= REFILL * rows:
+                new = dict(zip(free, (waiting.popleft() for _ in range(min(len(free), len(waiting)))), strict=False))
+                self._prefill({row: embed(prompt) for row, prompt in new.items()}, columns)
+                seats |= new
+            self._go_on(step, asked, seats, new)
+            over = {row: prompt for row, prompt in seats.items() if prompt not in asked.going}
+            for row in over:
+                del seats[row]
+            yield {prompt: asked.tokens[prompt] for prompt in over.values()}
 
-    def _taken(self, step: Callable[[], None], rows: int, steps: int) -> Iterator[list[int]]:
-        """The tokens of each step, fetched some steps at a time; the first are there from the prefill."""
-        for start in range(0, steps, STEPS_AT_ONCE):
-            taken = []
-            for number in range(start, min(start + STEPS_AT_ONCE, steps)):
-                if number:
-                    step()
-                taken.append(self.tokens[:rows].clone())
-            yield from torch.stack(taken).tolist()
+    def _go_on(self, step: Callable[[], None], asked: Rows, seats: Seats, new: Seats) -> None:
+        """Some steps; their tokens, and the first ones of new prompts, are fetched at once."""
+        taken, whose = [self.tokens.clone()], [new]
+        needed = max(asked.left(prompt) - (row in new) for row, prompt in seats.items())
+        for _ in range(min(needed, STEPS_AT_ONCE)):
+            step()
+            taken.append(self.tokens.clone())
+            whose.append(seats)
+        for tokens, seated in zip(torch.stack(taken).tolist(), whose, strict=True):
+            asked.take((prompt, tokens[row]) for row, prompt in seated.items())
 
-    def _prefill(self, prompts: Sequence[torch.Tensor], columns: int) -> None:
-        """Prompts into the cache, their first tokens into `tokens`. Rows without a prompt begin at their place 0."""
-        self.positions.zero_()
+    def _prefill(self, prompts: Mapping[int, torch.Tensor], columns: int) -> None:
+        """Embedded prompts [T, D] by row into the cache, their first tokens into `tokens`."""
+        pack: dict[int, torch.Tensor] = {}
+        for row, prompt in prompts.items():
+            if pack and sum(map(len, pack.values())) + len(prompt) > PREFILL_TOKENS:
+                self._prefill_pack(pack, columns)
+                pack = {}
+            pack[row] = prompt
+        self._prefill_pack(pack, columns)
+
+    def _prefill_pack(self, prompts: Mapping[int, torch.Tensor], columns: int) -> None:
+        """One pass over prompts side by side."""
         self.language.set_attn_implementation(PREFILL_ATTENTION)
-        start = 0
-        while start < len(prompts):
-            end, tokens = start + 1, len(prompts[start])
-            while end < len(prompts) and tokens + len(prompts[end]) <= PREFILL_TOKENS:
-                tokens, end = tokens + len(prompts[end]), end + 1
-            self._prefill_pack(prompts[start:end], start, columns)
-            start = end
-
-    def _prefill_pack(self, prompts: Sequence[torch.Tensor], first: int, columns: int) -> None:
-        """One pass over the prompts of the rows from `first`, side by side."""
-        sizes, device = [len(prompt) for prompt in prompts], self.tokens.device
-        lengths = torch.tensor(sizes, device=device)
+        sizes, device = [len(prompt) for prompt in prompts.values()], self.tokens.device
+        rows, lengths = (torch.tensor(numbers, device=device) for numbers in (list(prompts), sizes))
         borders = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         sequence = torch.repeat_interleave(lengths, output_size=sum(sizes))
         positions = torch.arange(sum(sizes), device=device) - borders[sequence]
         hidden = self.language.model(
-            inputs_embeds=torch.cat(list(prompts)).unsqueeze(0),
+            inputs_embeds=torch.cat(list(prompts.values())).unsqueeze(0),
             attention_mask=NO_MASK,
             position_ids=positions.unsqueeze(0),
             use_cache=False,
             key_values=self.key_values,
-            places=(first + sequence) * columns + positions,
+            places=rows[sequence] * columns + positions,
             cu_seqlens=borders.int(),
             max_seqlen=max(sizes),
             sequence=sequence,
             positions=positions,
         ).last_hidden_state[0, borders[1:] - 1]
-        rows = slice(first, first + len(prompts))
         self.tokens[rows] = self._likeliest(hidden)
         self.positions[rows] = lengths
 
@@ -152,15 +163,19 @@ class GraphDecoder:
                 bias=bias,
             ).last_hidden_state[:, 0]
         tokens.copy_(self._likeliest(hidden))
-        positions.add_(1)
+        positions.add_(1).clamp_(max=columns - 1)  # a row whose answer is over must not reach into the next one
 
     def _likeliest(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.language.lm_head(hidden).float().argmax(-1)
 
-    def _rows(self, rows: int) -> int:
-        """The next power of two, or all that there are."""
-        return min(1 << (rows - 1).bit_length(), self.max_rows)
+    def _rows(self, prompts: int, columns: int) -> int:
+        """Rows for so many prompts: as the cache has room, a power of two where fewer are asked."""
+        room = min(self.max_rows, self.key_values.places // columns)
+        if not room:
+            raise ValueError(f"a row of {columns} tokens has no room in a cache of {self.key_values.places}")
+        return min(1 << (prompts - 1).bit_length(), room)
 
 
-def _columns(tokens: int) -> int:
+def columns_of(tokens: int) -> int:
+    """Columns of a row for so many tokens."""
     return -(-tokens // COLUMNS) * COLUMNS

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 
 from model.fusion import fuse
 from model.generation import continue_prompts
-from model.graph_decoding import GraphDecoder
+from model.graph_decoding import GraphDecoder, columns_of
 from model.vlm import VisionLanguageModel
 
 
@@ -31,10 +32,13 @@ class Prompt:
         return len(self.input_ids) + self.limit
 
 
+Done = tuple[Sequence[Prompt], list[list[int]]]  # prompts and the tokens of their answers
+
+
 class BatchedDecoding:
     """Answers prompts of one network (in eval mode, where it will stay), at most `batch_size` at a time.
 
-    `graphs` False decodes on a GPU as on a CPU: kernel by kernel, with padded prompts and a growing cache.
+    `graphs` False decodes on a GPU as on a CPU: kernel by kernel, in padded batches with a growing cache.
     """
 
     def __init__(
@@ -44,37 +48,46 @@ class BatchedDecoding:
         on_gpu = model.language.device.type == "cuda"
         self.decoder = GraphDecoder(model.language, max_rows=batch_size) if graphs and on_gpu else None
 
-    def answers(
-        self, prompts: Sequence[Prompt], features: Mapping[str, torch.Tensor]
-    ) -> Iterator[tuple[Sequence[Prompt], list[list[int]]]]:
-        """Each batch with its rows of tokens; `features` are the image embeddings [tokens, D] of every view."""
+    def answers(self, prompts: Sequence[Prompt], features: Mapping[str, torch.Tensor]) -> Iterator[Done]:
+        """Prompts and their answers as they come; `features` are the image embeddings [tokens, D] of every view."""
         # One source's answers are of like length too, so that a batch doesn't wait for one long answer.
         ordered = sorted(prompts, key=lambda prompt: (prompt.source, len(prompt.input_ids), prompt.places))
-        for batch in self.batches(ordered):
-            yield batch, self._decoded(batch, features)
+        decoder = self.decoder
+        if decoder is None:
+            yield from self._batched(ordered, features)
+            return
+        ordered.sort(key=_columns)
+        for _, group in groupby((prompt for prompt in ordered if decoder.fits(prompt.most)), key=_columns):
+            yield from self._streamed(decoder, list(group), features)
+        # longer than the decoder's cache: as on a CPU
+        yield from self._batched([prompt for prompt in ordered if not decoder.fits(prompt.most)], features)
 
-    def batches(self, prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-        """Runs of the prompts, as long as `batch_size` and the decoder's cache allow; one prompt at least."""
-        start = 0
-        while start < len(prompts):
-            end, longest = start + 1, prompts[start].most
-            while end < len(prompts) and end - start < self.batch_size:
-                longest = max(longest, prompts[end].most)
-                if self.decoder is not None and not self.decoder.fits(end - start + 1, longest):
-                    break
-                end += 1
-            yield prompts[start:end]
-            start = end
+    def _streamed(
+        self, decoder: GraphDecoder, prompts: Sequence[Prompt], features: Mapping[str, torch.Tensor]
+    ) -> Iterator[Done]:
+        """Prompts of one number of columns by the decoder's steps."""
+        answers = decoder.answers(
+            [len(prompt.input_ids) for prompt in prompts],
+            lambda number: self._embedded(prompts[number], features),
+            end_ids=self.end_ids,
+            max_new_tokens=[prompt.limit for prompt in prompts],
+        )
+        for done in filter(None, answers):
+            yield [prompts[number] for number in done], list(done.values())
 
     @torch.inference_mode()
-    def _decoded(self, batch: Sequence[Prompt], features: Mapping[str, torch.Tensor]) -> list[list[int]]:
-        words, image_id = self.model.language.get_input_embeddings(), self.model.image_context_id
-        embedded = []
-        for prompt in batch:
-            ids = prompt.input_ids.to(self.model.language.device)
-            embedded.append(fuse(words(ids), ids, features[prompt.view], image_id))
-        limits = [prompt.limit for prompt in batch]
-        if self.decoder is not None and self.decoder.fits(len(batch), max(prompt.most for prompt in batch)):
-            return self.decoder.continue_prompts(embedded, end_ids=self.end_ids, max_new_tokens=limits)
-        # also a single prompt that is longer than the decoder's cache
-        return continue_prompts(self.model.language, embedded, end_ids=self.end_ids, max_new_tokens=limits)
+    def _batched(self, prompts: Sequence[Prompt], features: Mapping[str, torch.Tensor]) -> Iterator[Done]:
+        for start in range(0, len(prompts), self.batch_size):
+            batch = prompts[start : start + self.batch_size]
+            embedded = [self._embedded(prompt, features) for prompt in batch]
+            limits = [prompt.limit for prompt in batch]
+            yield batch, continue_prompts(self.model.language, embedded, end_ids=self.end_ids, max_new_tokens=limits)
+
+    def _embedded(self, prompt: Prompt, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The decoder's input [T, D]."""
+        words, ids = self.model.language.get_input_embeddings(), prompt.input_ids.to(self.model.language.device)
+        return fuse(words(ids), ids, features[prompt.view], self.model.image_context_id)
+
+
+def _columns(prompt: Prompt) -> int:
+    return columns_of(prompt.most)

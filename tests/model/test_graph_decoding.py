@@ -7,7 +7,7 @@ import torch
 from model.evaluation.batches import BatchedDecoding, Prompt
 from model.generation import continue_prompts, embed_prompts, image_features
 from model.generation_rows import Rows
-from model.graph_decoding import COLUMNS, GraphDecoder
+from model.graph_decoding import COLUMNS, STEPS_AT_ONCE, GraphDecoder
 from model.key_values import bytes_per_token
 from model.vlm import build_model
 
@@ -36,10 +36,19 @@ def decoder(model, rows=8, **options):
     return GraphDecoder(model.language, max_rows=rows, capture=False, **options)
 
 
+def answered(made, embedded, **options):
+    """The decoder's answers in the prompts' order, each given once."""
+    found = {}
+    for some in made.answers([len(prompt) for prompt in embedded], embedded.__getitem__, **options):
+        assert not some.keys() & found.keys()
+        found |= some
+    return [found[number] for number in range(len(embedded))]
+
+
 def both(model, prompts, made, **options):
     """What the growing cache gives, and what `made` gives."""
     embedded = embed_prompts(model, prompts)
-    return continue_prompts(model.language, embedded, **options), made.continue_prompts(embedded, **options)
+    return continue_prompts(model.language, embedded, **options), answered(made, embedded, **options)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4, 5, NEW, [3, 9, 0, 1, 6]])
@@ -72,7 +81,7 @@ def test_prompts_in_several_passes(model, prompts, monkeypatch):
         lambda _, __, given, ___: passes.append(given["inputs_embeds"].shape[1]), with_kwargs=True
     )
     try:
-        found = decoder(model).continue_prompts(embedded, end_ids=[], max_new_tokens=NEW)
+        found = answered(decoder(model), embedded, end_ids=[], max_new_tokens=NEW)
     finally:
         handle.remove()
     assert passes == [6 + 25, 44, 3 + 37] + [1] * (NEW - 1)
@@ -85,25 +94,48 @@ def test_no_more_steps_than_needed(model, prompts):
     handle = model.language.model.register_forward_hook(lambda *_: calls.append(1))
     try:
         embedded = embed_prompts(model, prompts[:2])
-        first = made.continue_prompts(embedded[:1], end_ids=[], max_new_tokens=1)[0][0]
+        first = answered(made, embedded[:1], end_ids=[], max_new_tokens=1)[0][0]
         assert len(calls) == 1, "the first token comes from the prefill"
         calls.clear()
-        assert made.continue_prompts(embedded[:1], end_ids=[first], max_new_tokens=40) == [[]]
-        assert len(calls) == 4
+        assert answered(made, embedded[:1], end_ids=[first], max_new_tokens=40) == [[]]
+        assert len(calls) == 1 + STEPS_AT_ONCE
         calls.clear()
-        made.continue_prompts(embedded, end_ids=[], max_new_tokens=6)
-        assert len(calls) == 6
+        answered(made, embedded, end_ids=[], max_new_tokens=7)
+        assert len(calls) == 7
     finally:
         handle.remove()
 
 
-def test_a_cache_that_is_too_small_says_so(model, prompts):
+@pytest.mark.parametrize(("rows", "refill"), [(1, 0.25), (2, 0.25), (3, 1.0), (4, 0.25)])
+def test_prompts_enter_where_answers_have_ended(model, prompts, encoded, monkeypatch, rows, refill):
+    """Whoever sat there before, and however far a row ran on: nothing of it is seen, and neighbours are left alone."""
+    monkeypatch.setattr("model.graph_decoding.REFILL", refill)
+    many = [*prompts, *(encoded(4 + number, number % 3, 20 + number) for number in range(8))]
+    limits = [(3, 1, 17, 6, 0, 2)[number % 6] for number in range(len(many))]
+    free = continue_prompts(model.language, embed_prompts(model, many), end_ids=[], max_new_tokens=limits)
+    ends = [free[2][4]]
+    for end_ids in ([], ends):
+        expected, found = both(model, many, decoder(model, rows), end_ids=end_ids, max_new_tokens=limits)
+        assert found == expected
+    assert found != free
+
+
+def test_a_row_that_runs_on_stays_inside_its_columns(model, prompts, monkeypatch):
+    """The first, of 44 tokens, is over at once; 57 steps later it would stand in the middle of the second."""
+    monkeypatch.setattr("model.graph_decoding.COLUMNS", 64)
+    expected, found = both(model, prompts[2:4], decoder(model, 2), end_ids=[], max_new_tokens=[1, 58])
+    assert found == expected
+
+
+def test_a_cache_with_less_room_answers_fewer_at_a_time(model, prompts):
     made = decoder(model, rows=4, cache_bytes=2 * COLUMNS * bytes_per_token(model.language))
-    assert made.fits(2, COLUMNS)
-    assert not made.fits(3, 10)
-    assert not made.fits(1, 2 * COLUMNS + 1)
-    with pytest.raises(ValueError, match="3 rows of 5. tokens don't fit"):
-        made.continue_prompts(embed_prompts(model, prompts[:3]), end_ids=[], max_new_tokens=NEW)
+    expected, found = both(model, prompts, made, end_ids=[], max_new_tokens=NEW)
+    assert found == expected
+    assert list(made._steps) == [(2, COLUMNS)]
+    assert made.fits(2 * COLUMNS)
+    assert not made.fits(2 * COLUMNS + 1)
+    with pytest.raises(ValueError, match="a row of 3072 tokens has no room in a cache of 2048"):
+        answered(made, embed_prompts(model, prompts[:1]), end_ids=[], max_new_tokens=2 * COLUMNS)
 
 
 def asked(model, prompts):
@@ -116,22 +148,23 @@ def asked(model, prompts):
     return made, {str(place): part for place, part in enumerate(features)}
 
 
-def test_batches_are_cut_where_the_cache_ends_and_a_longer_prompt_goes_alone(model, prompts, encoded):
-    long = encoded(2 * COLUMNS, 1, 9)
-    made, features = asked(model, [*prompts, long])
+def test_shapes_are_decoded_apart_and_what_has_no_room_as_on_a_cpu(model, prompts, encoded):
+    longer, longest = encoded(COLUMNS, 1, 9), encoded(2 * COLUMNS, 1, 8)
+    made, features = asked(model, [longest, *prompts, longer])
     decoding = BatchedDecoding(model, batch_size=4, end_ids=[])
     assert decoding.decoder is None, "on a CPU the cache grows"
-    expected = {
-        batch[at].places: row for batch, rows in decoding.answers(made, features) for at, row in enumerate(rows)
-    }
+    expected = rows_of(decoding, made, features)
+    assert len(expected) == len(prompts) + 2
     decoding.decoder = decoder(model, rows=4, cache_bytes=2 * COLUMNS * bytes_per_token(model.language))
-    sizes, found = [], {}
-    for batch, rows in decoding.answers(made, features):
-        sizes.append(len(batch))
-        found |= {prompt.places: row for prompt, row in zip(batch, rows, strict=True)}
-    assert sizes == [2, 2, 1, 1]
-    assert found == expected
-    assert len(found) == len(prompts) + 1
+    assert rows_of(decoding, made, features) == expected
+    assert list(decoding.decoder._steps) == [(2, COLUMNS), (1, 2 * COLUMNS)]
+
+
+def rows_of(decoding, made, features):
+    """Answers by the prompts' places."""
+    done = [pair for some, rows in decoding.answers(made, features) for pair in zip(some, rows, strict=True)]
+    assert len({prompt.places for prompt, _ in done}) == len(done)
+    return {prompt.places: row for prompt, row in done}
 
 
 def test_features_of_stacks_that_come_one_by_one(model, prompts):
@@ -150,10 +183,11 @@ def test_features_of_stacks_that_come_one_by_one(model, prompts):
 
 def test_limits_of_rows():
     rows = Rows(3, [7], [2, 0, 3])
-    assert rows.most == 3
+    assert rows.going == {0, 2}
     for tokens in ([1, 1, 1], [2, 7, 7], [3, 3, 3]):
-        rows.take(tokens)
+        rows.take(enumerate(tokens))
     assert rows.tokens == [[1, 2], [], [1]]
     assert not rows.going
+    assert [rows.left(row) for row in range(3)] == [0, 0, 2]
     with pytest.raises(ValueError, match="2 rows, limits for 3"):
         Rows(2, [], [1, 2, 3])

@@ -10,6 +10,7 @@ from data.schema import ImageRef
 from model.config import ModelSettings
 from model.evaluation.predict import Answerer
 from model.evaluation.questions import Question
+from model.graph_decoding import GraphDecoder
 from model.inputs.encode import encode_prompt
 from model.inputs.tokens import ChatTokenizer, train_bpe
 from model.vlm import build_model
@@ -117,3 +118,14 @@ def test_a_question_whose_images_do_not_fit_is_named(answerer):
     broken = ask("<image> again?", PICTURES[0])
     with pytest.raises(AerieError, match=r"question q of 'shapes' can't be asked: .*2 <image> placeholders, 1 images"):
         answerer.answers([broken], blind=False, label="test")
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_the_gpus_way_gives_the_same_answers_in_the_same_order(answerer, blind, monkeypatch):
+    """Pictures by several threads, decoding in fixed places; only that the steps aren't captured."""
+    expected = answerer.answers(QUESTIONS, blind=blind, label="test")
+    monkeypatch.setattr(answerer, "threads", 4)
+    steps = GraphDecoder(answerer.model.language, max_rows=3, capture=False, cache_bytes=1 << 22)
+    monkeypatch.setattr(answerer.decoding, "decoder", steps)
+    assert answerer.answers(QUESTIONS, blind=blind, label="test") == expected
+    assert steps._steps, "the decoder was asked"
