@@ -135,6 +135,13 @@ def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     return predictions_of(read_attachment(folder, manifest, "predictions"))
 
 
+def read_benchmarks(folder: str, manifest: Manifest) -> list[Prediction]:
+    """The answers to local benchmarks that an evaluation attached; none where it asked none."""
+    if "benchmarks" not in manifest.attachments:
+        return []
+    return predictions_of(read_attachment(folder, manifest, "benchmarks"))
+
+
 def predictions_of(payload: bytes) -> list[Prediction]:
     """The predictions in a Parquet file."""
     return table_predictions(parquet_table(payload))

@@ -21,8 +21,10 @@ from data.storage import (
 )
 from model.evaluation.answer_shards import answer_in_shards, begun_with, shard_predictions
 from model.evaluation.baselines import MajorityBaseline
+from model.evaluation.local_benchmarks import benchmark_identity, benchmark_questions, is_local
 from model.evaluation.predictions import Prediction, predicted, predictions_parquet
 from model.evaluation.questions import Question, capped, heldout_samples, sample_questions
+from model.evaluation.scored import rule_table
 from model.evaluation.scorers import RULES_VERSION
 from model.evaluation.scores import scores_document
 from model.recipe import STAGES, Recipe, load_recipe
@@ -48,7 +50,8 @@ def evaluate_checkpoint(
     """Ask a stage's checkpoint every held-out question (early stages: a seeded sample of each source).
 
     Attachments: `predictions` (Parquet of `PREDICTION_SCHEMA`) and `scores` (JSON). The ledger counts questions.
-    After the last stage every question about an image is asked once more with its images blanked.
+    After the last stage every question about an image is asked once more with its images blanked, and the local
+    benchmarks are asked if the recipe wants them: their answers are the attachment `benchmarks`, of the same schema.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
     if stage not in STAGES:
@@ -67,11 +70,16 @@ def evaluate_checkpoint(
     from model.evaluation.predict import Answerer  # PyTorch takes seconds, which a finished step need not wait
 
     questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
+    if last:
+        questions += benchmark_questions(recipe, heldout_samples(formatting_uri, formatted))
     answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
     majority = training_majority(formatting_uri, formatted)
     answered = join(out_uri, ANSWERED)
-    predictions = _asked(answerer, questions, majority, stage, checkpoint.sha256(), answered, mark)
+    every = _asked(answerer, questions, majority, stage, checkpoint.sha256(), answered, mark)
+    predictions = [prediction for prediction in every if not is_local(prediction.source)]
+    local = [prediction for prediction in every if is_local(prediction.source)]
     document = scores_document(stage, checkpoint.sha256(), predictions, cap)
+    document["benchmarks"] = rule_table([prediction.answered() for prediction in local if not prediction.blind])
     manifest = Manifest(
         step=f"evaluation/{stage}",
         fingerprint=mark,
@@ -83,6 +91,7 @@ def evaluate_checkpoint(
         attachments={
             "predictions": attach(out_uri, "predictions.parquet", predictions_parquet(predictions)),
             "scores": attach(out_uri, "scores.json", json.dumps(document, indent=1).encode()),
+            **({"benchmarks": attach(out_uri, "benchmarks.parquet", predictions_parquet(local))} if local else {}),
         },
     )
     commit(out_uri, manifest)
@@ -102,6 +111,7 @@ def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dic
         max_new_tokens=recipe.evaluation.max_new_tokens,
         seed=recipe.seed,
         inputs=lineage,
+        **(benchmark_identity(recipe) if stage == STAGES[-1] else {}),
         **({} if precision == "bf16" else {"precision": precision}),  # marks from before the setting stay
     )
 

@@ -64,6 +64,20 @@ def scored(rows: Sequence[Answered], rules: str) -> list[Scored]:
     return results
 
 
+def rule_table(rows: Sequence[Answered]) -> list[dict[str, Any]]:
+    """For each benchmark its number of questions and its numbers by every rule set, as JSON types."""
+    tables = {name: scored(rows, name) for name in RULE_SETS}
+    return [
+        {
+            "benchmark": benchmark,
+            "rule": answers[0].rule,
+            "questions": len(answers),
+            "rules": {name: results[place].numbers for name, results in tables.items()},
+        }
+        for place, (benchmark, answers) in enumerate(by_benchmark(rows).items())
+    ]
+
+
 def gap(results: Sequence[Scored]) -> float | None:
     """How far apart rule sets put one benchmark: highest minus lowest headline, None where one has none."""
     scores = [result.score for result in results]

@@ -15,7 +15,7 @@ from model.evaluation.benchmark_data import benchmark_questions
 from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
 from model.evaluation.prediction_store import read_prediction_set
-from model.evaluation.predictions import read_predictions
+from model.evaluation.predictions import read_benchmarks, read_predictions
 from model.evaluation.rules import RULE_SETS, RULES_VERSION
 from model.evaluation.scored import Scored, check_rules, gap, scored, verdict_lines
 
@@ -85,7 +85,7 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
         manifest = read_manifest(folder)
         if "predictions" not in manifest.attachments:
             raise AerieError(f"{folder} holds the output of step {manifest.step!r}, which has no predictions")
-        predictions = read_predictions(folder, manifest)
+        predictions = read_predictions(folder, manifest) + read_benchmarks(folder, manifest)
         seeing = [row.answered() for row in predictions if not row.blind]
         return seeing, len(predictions) - len(seeing)
     sets = [join(folder, name) for name in subfolders(folder) if exists(join(folder, name, SETTINGS_FILE))]

@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops, ImageDraw
@@ -302,17 +303,17 @@ RECIPE = "pipelines/recipes/tiny.yaml"
 
 
 def test_the_recipe_switches_them_on(samples, tmp_path):
-    off = load_recipe(RECIPE)
-    assert benchmark_questions(off, samples) == []
-    assert benchmark_identity(off) == {}
-    text = open(RECIPE, encoding="utf-8").read()  # noqa: SIM115
-    path = tmp_path / "recipe.yaml"
-    path.write_text(text.replace("max_new_tokens: 24}", "max_new_tokens: 24, local_benchmarks: true}"))
-    on = load_recipe(str(path))
-    asked = benchmark_questions(on, samples)
+    text, switch = Path(RECIPE).read_text(), "local_benchmarks: true"
+    assert switch in text, "the embedded default asks them"
+    most = load_recipe(RECIPE).evaluation.max_questions_per_benchmark
+    asked = benchmark_questions(load_recipe(RECIPE), samples)
     assert {question.source for question in asked} == set(LOCAL_BENCHMARKS)
-    assert max(Counter(question.source for question in asked).values()) <= 200
-    assert benchmark_identity(on)["local_benchmarks"]["most"] == 200
-    path.write_text(text.replace("max_new_tokens: 24}", "max_new_tokens: 24, max_questions_per_benchmark: 2}"))
+    assert max(Counter(question.source for question in asked).values()) <= most
+    assert benchmark_identity(load_recipe(RECIPE))["local_benchmarks"]["most"] == most
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text.replace(switch, "local_benchmarks: false"))
+    assert benchmark_questions(load_recipe(str(path)), samples) == []
+    assert benchmark_identity(load_recipe(str(path))) == {}
+    path.write_text(text.replace(f"max_questions_per_benchmark: {most}", "max_questions_per_benchmark: 2"))
     with pytest.raises(AerieError, match="max_questions_per_benchmark"):
         load_recipe(str(path))

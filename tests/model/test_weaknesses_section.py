@@ -43,9 +43,10 @@ def test_the_section_shows_the_runs_weaknesses(run):
 
 def test_the_summary_holds_both_lists(run, finished_run):
     from model.evaluation.flow import run_flow
+    from model.evaluation.signatures.of_run import run_signatures
     from model.evaluation.summary import summary_document
 
-    document = json.loads(json.dumps(summary_document(run, run_flow(run), {})))["weaknesses"]
+    document = json.loads(json.dumps(summary_document(run, run_flow(run), {}, run_signatures(run, None))))["weaknesses"]
     assert document == json.loads(json.dumps(weaknesses_document(*run_weaknesses(run))))
     first = document["ranked"][0]
     assert 0 <= first["low"] <= first["score"] <= first["high"] <= 1

@@ -61,7 +61,8 @@ def test_relative_cards_still_point_to_their_folder(tmp_path):
 
 def test_steps_are_counted_with_the_fan_out(tmp_path):
     package = compile_pipelines(tmp_path)[-1]
-    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), the gate, report, the gate's verdict
+    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), the gate, report,
+    # the gate's verdict
     assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 3
 
 

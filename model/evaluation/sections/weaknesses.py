@@ -4,7 +4,8 @@ from typing import Any
 
 from data.registry.cards import load_cards
 from data.reporting.html import Badge, Block, Cell, Details, Section, Table, Text
-from model.evaluation.predictions import read_predictions
+from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
+from model.evaluation.rules import verdict
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import percent
 from model.evaluation.weaknesses.gains import category_weights
@@ -20,9 +21,15 @@ def run_weaknesses(run: RunFolder) -> tuple[list[Weakness], list[Lead]]:
     """The ranked weaknesses after the last stage, and the search list for them."""
     step = f"evaluation/{STAGES[-1]}"
     cards = {**load_cards(), **run.cards}
-    ranked = weaknesses(read_predictions(run.folder(step), run.manifest(step)), image_types=image_types(cards))
+    place = run.folder(step), run.manifest(step)
+    predictions = read_predictions(*place) + read_benchmarks(*place)
+    ranked = weaknesses(predictions, image_types=image_types(cards), score_of=_by_the_papers_rules)
     caps = {use.name: use.max_samples for use in run.recipe.data.sources if use.max_samples is not None}
     return ranked, search_list(ranked, cards, set(run.sources), caps)
+
+
+def _by_the_papers_rules(prediction: Prediction) -> float | None:
+    return verdict(prediction.answered(), "eagle2").value
 
 
 def weaknesses_document(ranked: list[Weakness], leads: list[Lead]) -> dict[str, Any]:
