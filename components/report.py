@@ -37,11 +37,14 @@ def report(
         return door.finish(done, manifest=manifest)
 
 
-def render_again(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str) -> str:
-    """Write the report of a finished run anew outside a pipeline; returns its folder."""
+def render_again(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, against_uri: str = "") -> str:
+    """Write the report of a finished run anew outside a pipeline; returns its folder.
+
+    Scores that fell are then those since the run in `against_uri`, if one is named.
+    """
     from data.files import join, step_folder
     from model.evaluation.summary import write_report
 
     folder = step_folder(storage_uri, run_id, "report")
-    write_report(recipe_uri, recipe_sha256, join(storage_uri, run_id), folder)
+    write_report(recipe_uri, recipe_sha256, join(storage_uri, run_id), folder, against_uri or None)
     return folder

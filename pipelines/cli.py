@@ -140,6 +140,9 @@ def _note_moving_images(console: Console) -> None:
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     storage: Storage = "artifacts",
+    against: Annotated[
+        str, typer.Option("--against", metavar="RUN", help="Run that scores and failure signatures are compared with.")
+    ] = "",
 ) -> None:
     """Write a run's HTML report anew and print the result table and the path."""
     with _for_people() as console:
@@ -148,7 +151,9 @@ def report(
         from pipelines.session import show_result
 
         found = find_run(run, storage)
-        render_again(found.recipe_uri, found.recipe.sha256, found.storage_uri, found.run_id)
+        earlier = find_run(against, storage) if against else None
+        against_uri = f"{earlier.storage_uri}/{earlier.run_id}" if earlier else ""
+        render_again(found.recipe_uri, found.recipe.sha256, found.storage_uri, found.run_id, against_uri)
         show_result(found, console)
 
 
