@@ -21,6 +21,10 @@ Rules = Annotated[
 ]
 AllRules = Annotated[bool, typer.Option("--all-rules", help="Score by every rule set and show how far they differ.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Judge = Annotated[
+    str,
+    typer.Option("--judge", metavar="FILE", help="YAML of an OpenAI-compatible endpoint (url, model, cache_uri, ...)."),
+]
 Data = Annotated[str, typer.Option("--data", metavar="FOLDER", help="Folder of the benchmarks' downloaded data.")]
 
 
@@ -47,19 +51,20 @@ def score(
         bool,
         typer.Option("--empty-ok", help="An empty cell of a CSV, TSV or XLSX is an empty answer, not a missing one."),
     ] = False,
+    judge: Judge = "",
     as_json: AsJson = False,
 ) -> None:
     """Score stored predictions, without the network that made them.
 
     The same predictions and rule set always give the same score. A file that VLMEvalKit (index, prediction) or
     lmms-eval (doc_id, filtered_resps) wrote is joined with its benchmark's questions by --benchmark and --data; every
-    question must be answered, once.
+    question must be answered, once. Answers that only a judge can grade (MM-Vet) stay unjudged without --judge.
     """
     with for_people() as console:
         from model.evaluation.scoring import RULE_SETS, score_predictions, write_verdicts
 
         names = list(RULE_SETS) if all_rules else [rules]
-        scores = score_predictions(predictions, names, benchmark=benchmark, data=data, empty_ok=empty_ok)
+        scores = score_predictions(predictions, names, benchmark=benchmark, data=data, empty_ok=empty_ok, judge=judge)
         if verdicts:
             write_verdicts(scores, verdicts)
         _print(scores, as_json, console)
@@ -86,6 +91,7 @@ def evaluate(
     wording: Annotated[str, typer.Option("--wording", help="Which of the card's wordings is asked.")] = "direct",
     rules: Rules = DEFAULT_RULES,
     all_rules: AllRules = False,
+    judge: Judge = "",
     storage: Annotated[str, typer.Option("--storage", help="Folder that holds all runs.")] = "artifacts",
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +112,7 @@ def evaluate(
         place = checkpoint_place(checkpoint, storage)
         with redirect_stdout(sys.stderr if as_json else sys.stdout):  # progress lines are no JSON
             sets, not_run = evaluate_benchmarks(place, tokenizer, benchmarks or [], data, out, options)
-        scores = score_predictions(sets, names)
+        scores = score_predictions(sets, names, judge=judge)
         _print(scores, as_json, console, {one.benchmark: one.why for one in not_run})
 
 

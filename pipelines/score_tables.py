@@ -13,10 +13,18 @@ def show_scores(document: dict[str, Any], console: Console) -> None:
     benchmarks = document["benchmarks"]
     rules = list(benchmarks[0]["rules"])
     console.print(_by_one(benchmarks, rules[0]) if len(rules) == 1 else _by_all(benchmarks, rules))
+    for name, entry in document["averages"].items():
+        console.print(_average(name, entry), highlight=False)
     if unjudged := sum(int(entry["rules"][rules[0]]["unjudged"]) for entry in benchmarks):
         console.print(f"{unjudged:,} questions need a judge and have no score yet.", highlight=False)
     if document["blind_left_out"]:
         console.print(f"{document['blind_left_out']:,} answers to blanked images are left out.", highlight=False)
+
+
+def _average(name: str, entry: dict[str, Any]) -> str:
+    if entry["missing"]:
+        return f"Average {name}: not yet, {len(entry['missing'])} benchmarks are missing."
+    return f"Average {name}: " + ", ".join(f"{_number(value)} ({rules})" for rules, value in entry["rules"].items())
 
 
 def _by_one(benchmarks: list[dict[str, Any]], rules: str) -> Table:

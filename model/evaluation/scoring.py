@@ -12,6 +12,9 @@ from data.storage import MANIFEST_NAME, read_manifest
 from model.evaluation.answer_shards import SETTINGS_FILE
 from model.evaluation.answered import Answered
 from model.evaluation.benchmark_data import benchmark_questions
+from model.evaluation.benchmarks.averages import average, average_card, missing
+from model.evaluation.benchmarks.cards import average_cards
+from model.evaluation.judging import judged, read_judge
 from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
 from model.evaluation.prediction_store import read_prediction_set
@@ -42,16 +45,39 @@ class Scores:
         for name, results in self.benchmarks.items():
             entry: dict[str, Any] = {"benchmark": name, "rules": {result.rules: result.numbers for result in results}}
             told.append(entry | ({"gap": gap(results)} if len(results) > 1 else {}))
-        return {"rules_version": RULES_VERSION, "benchmarks": told, "blind_left_out": self.blind}
+        averages = {name: self._average(name) for name in average_cards() if self._concerns(name)}
+        return {
+            "rules_version": RULES_VERSION,
+            "benchmarks": told,
+            "averages": averages,
+            "blind_left_out": self.blind,
+        }
+
+    def _concerns(self, name: str) -> bool:
+        return any(benchmark in self.benchmarks for benchmark in average_card(name).of)
+
+    def _average(self, name: str) -> dict[str, Any]:
+        """An average by each rule set, None while a benchmark is missing, and the missing ones."""
+        sets = list(dict.fromkeys(result.rules for result in self.results))
+        scores = {rules: {one.benchmark: one.score for one in self.results if one.rules == rules} for rules in sets}
+        absent = sorted({lacking for numbers in scores.values() for lacking in missing(numbers, name)})
+        return {"rules": {rules: average(scores[rules], name) for rules in sets}, "missing": absent}
 
 
 def score_predictions(
-    place: str | Sequence[str], rules: Sequence[str], *, benchmark: str = "", data: str = "", empty_ok: bool = False
+    place: str | Sequence[str],
+    rules: Sequence[str],
+    *,
+    benchmark: str = "",
+    data: str = "",
+    empty_ok: bool = False,
+    judge: str = "",
 ) -> Scores:
     """Score what lies at `place` (local or s3://), or at several places together, by each of the rule sets.
 
     A place is a prediction set, a folder of sets, the folder of a run's evaluation, or a file of another tool; the
-    questions of `benchmark` are then read from the folder `data`. `AerieError`: nothing there, unfinished, damaged;
+    questions of `benchmark` are then read from the folder `data`. `judge` is the file of an endpoint that grades what
+    no rule can; without it such answers stay unjudged. `AerieError`: nothing there, unfinished, damaged;
     unknown rule set; an answer that is missing, given twice, or to no known question.
     """
     check_rules(rules)
@@ -60,6 +86,8 @@ def score_predictions(
     rows, blind = [row for some, _ in read for row in some], sum(count for _, count in read)
     if not rows:
         raise AerieError(f"{', '.join(places)}: no answers there")
+    if judge:
+        rows = judged(rows, read_judge(judge))
     return Scores(rows=tuple(rows), results=tuple(one for name in rules for one in scored(rows, name)), blind=blind)
 
 
