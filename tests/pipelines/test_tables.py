@@ -25,6 +25,7 @@ def score_row(answer_type: str, stages: list[float | None], blind: float | None)
 
 SUMMARY = {
     "evaluation": [score_row("all", [0.1, 0.5, 0.912], 0.5), score_row("yes_no", [None, 0.6, 1.0], None)],
+    "promotion": {"verdict": "accepted", "text": "No source fell [by more] than allowed."},
     "ledger": {"total": {"read": 7000, "added": 5, "trained": 6990, "lost": 15}},
 }
 
@@ -34,6 +35,7 @@ def test_results_stand_in_per_cent_with_the_answer_types_below_their_source_and_
     assert ["source", "kind", "asked", "majority", "blind", "1", "1.5", "2"] in cells
     assert ["text-questions", "all", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells
     assert ["yes/no", "9,673", "34.0", "–", "–", "60.0", "100.0"] in cells
+    assert ["Promotion: accepted. No source fell [by more] than allowed."] in cells
     assert cells[-1] == ["Ledger: 7,000 rows read + 5 added = 6,990 trained + 15 dropped"]
 
 
