@@ -125,7 +125,12 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+QUICK = ("a source without a card", "a missing raw file")  # a whole run each: the others are for `make test-long`
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in MISTAKES]
+)
 def test_a_mistake_that_only_a_step_can_see_comes_back_as_its_message(project, mistake):
     data, card, message = MISTAKES[mistake]
     project.document["data"] |= data
