@@ -44,8 +44,10 @@ def blocks(report, kind):
 
 
 def test_every_line_stands_there_with_its_decision(report):
-    sources, categories = blocks(report, Table)
-    decisions = {row[0]: row[-2] for row in sources.rows}
+    sources, categories, reasons = blocks(report, Table)
+    assert [row[0] for row in reasons.rows] == [row[0] for table in (sources, categories) for row in table.rows]
+    assert all(why for _, why in reasons.rows)
+    decisions = {row[0]: row[-1] for row in sources.rows}
     assert decisions == {
         "easy-vqa": Badge("better", "good"),
         "digits": Badge("same", "plain"),

@@ -10,7 +10,7 @@ from model.evaluation.promotion.views import WORDS, interval, points, share, ver
 from model.evaluation.run_folder import RunFolder
 
 TONES: dict[str, Tone] = {"better": "good", "same": "plain", "worse_allowed": "warn", "new": "plain"}
-HEADERS = ("Asked", "Shared", "Before", "Now", "Difference", "Interval", "Allowed drop", "Decision", "Why")
+HEADERS = ("Asked", "Shared", "Before", "Now", "Difference", "Interval", "Allowed drop", "Decision")
 
 
 def promotion_section(run: RunFolder) -> Section:
@@ -30,6 +30,7 @@ def promotion_section(run: RunFolder) -> Section:
     blocks.append(_table("Source", "source", report))
     if any(line["level"] == "category" for line in report["lines"]):
         blocks.append(_table("Category", "category", report))
+    blocks.append(_reasons(report))
     return Section(title="Promotion", blocks=tuple(blocks))
 
 
@@ -74,8 +75,13 @@ def _row(line: dict[str, Any]) -> tuple[Cell, ...]:
         interval(line),
         share(line["allowed_drop"]),
         Badge(WORDS[line["decision"]], _tone(line)),
-        "; ".join([line["reason"], *line["notes"]]),
     )
+
+
+def _reasons(report: dict[str, Any]) -> Table:
+    """Why each line was decided so: too long for a column among the numbers."""
+    rows = tuple((line["name"], "; ".join([line["reason"], *line["notes"]])) for line in report["lines"])
+    return Table(headers=("Line", "Why"), rows=rows)
 
 
 def _tone(line: dict[str, Any]) -> Tone:
