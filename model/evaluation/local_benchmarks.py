@@ -28,6 +28,7 @@ from model.evaluation.local.charts import chart_questions, count_questions, math
 from model.evaluation.local.choices import choice_questions, circular_questions
 from model.evaluation.local.reading import document_questions, recognition_questions, scene_questions
 from model.evaluation.questions import Question
+from model.evaluation.rules import RULES_VERSION
 from model.recipe import Recipe
 
 VERSION = 1  # raise it when a benchmark asks otherwise: finished evaluations then ask again
@@ -84,7 +85,7 @@ def benchmark_identity(recipe: Recipe) -> dict[str, Any]:
     if not settings.local_benchmarks:
         return {}
     most, formatting = settings.max_questions_per_benchmark, recipe.data.formatting.model_dump()
-    return {"local_benchmarks": {"version": VERSION, "most": most, "formatting": formatting}}
+    return {"local_benchmarks": {"version": VERSION, "rules": RULES_VERSION, "most": most, "formatting": formatting}}
 
 
 def is_local(source: str) -> bool:

@@ -10,6 +10,7 @@ from data.files import join
 from data.folders import remove_folder
 from data.ledger import Tally
 from data.progress import Progress
+from data.schema import Sample
 from data.storage import (
     Manifest,
     attach,
@@ -69,9 +70,10 @@ def evaluate_checkpoint(
         return done
     from model.evaluation.predict import Answerer  # PyTorch takes seconds, which a finished step need not wait
 
-    questions, tally = chosen_questions(recipe, cap, formatting_uri, formatted)
+    samples = heldout_samples(formatting_uri, formatted)
+    questions, tally = chosen_questions(recipe, cap, samples)
     if last:
-        questions += benchmark_questions(recipe, heldout_samples(formatting_uri, formatted))
+        questions += benchmark_questions(recipe, samples)
     answerer = Answerer.load(recipe, checkpoint_uri, tokenizer_uri)
     majority = training_majority(formatting_uri, formatted)
     answered = join(out_uri, ANSWERED)
@@ -116,11 +118,8 @@ def _mark(recipe: Recipe, stage: str, cap: int | None, blind: bool, lineage: dic
     )
 
 
-def chosen_questions(
-    recipe: Recipe, cap: int | None, formatting_uri: str, formatted: Manifest
-) -> tuple[list[Question], Tally]:
+def chosen_questions(recipe: Recipe, cap: int | None, samples: Sequence[Sample]) -> tuple[list[Question], Tally]:
     """The questions to ask, and the count of all held-out questions: asked, or left out by the cap."""
-    samples = heldout_samples(formatting_uri, formatted)
     kept = {sample.sample_id for sample in capped(samples, cap, recipe.seed)}
     tally, questions = Tally("evaluation"), []
     for sample in samples:

@@ -29,7 +29,12 @@ from model.evaluation.sections.signatures import signatures_section
 from model.evaluation.sections.similarity import similarity_section
 from model.evaluation.sections.training import training_section
 from model.evaluation.sections.validation import validation_section
-from model.evaluation.sections.weaknesses import run_weaknesses, weaknesses_document, weaknesses_section
+from model.evaluation.sections.weaknesses import (
+    RankedWeaknesses,
+    run_weaknesses,
+    weaknesses_document,
+    weaknesses_section,
+)
 from model.evaluation.signatures.of_run import COMPARED, RunSignatures, earlier_run, run_signatures
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
@@ -58,7 +63,8 @@ def write_report(
         return done
     flow, seconds = run_flow(run), step_seconds(run_uri)
     signed = run_signatures(run, None if against_uri is None else earlier_run(against_uri))
-    summary = summary_document(run, flow, seconds, signed)
+    ranked = run_weaknesses(run)
+    summary = summary_document(run, flow, seconds, signed, ranked)
     return commit(
         out_uri,
         Manifest(
@@ -69,7 +75,7 @@ def write_report(
             shards=(),
             lineage=lineage,
             attachments={
-                "page": attach(out_uri, "index.html", render_page(run_page(run, flow, seconds, signed))),
+                "page": attach(out_uri, "index.html", render_page(run_page(run, flow, seconds, signed, ranked))),
                 "ledger": attach(out_uri, "ledger.csv", ledger_csv(flow)),
                 "summary": attach(out_uri, "summary.json", json.dumps(summary, indent=1).encode()),
             },
@@ -77,7 +83,9 @@ def write_report(
     )
 
 
-def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures) -> Page:
+def run_page(
+    run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures, ranked: RankedWeaknesses
+) -> Page:
     """All sections in the order of the graph, after the summary."""
     return Page(
         title=f"Aerie: {run.recipe.name}",
@@ -98,14 +106,14 @@ def run_page(run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed
             packing_section(run),
             training_section(run),
             artifacts_section(run),
-            weaknesses_section(*run_weaknesses(run)),
+            weaknesses_section(*ranked),
         ),
         footer="Written by Aerie. The page holds everything it shows; it loads nothing and runs no script.",
     )
 
 
 def summary_document(
-    run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures
+    run: RunFolder, flow: LedgerFlow, seconds: dict[str, float], signed: RunSignatures, ranked: RankedWeaknesses
 ) -> dict[str, Any]:
     """The report's figures as plain JSON.
 
@@ -134,7 +142,7 @@ def summary_document(
         ],
         "packing": {stage: run.document(f"packing/{stage}")["metrics"] for stage in STAGES},
         "training": {stage: _trained(run, stage) for stage in STAGES},
-        "weaknesses": weaknesses_document(*run_weaknesses(run)),
+        "weaknesses": weaknesses_document(*ranked),
     }
 
 

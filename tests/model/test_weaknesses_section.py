@@ -46,8 +46,10 @@ def test_the_summary_holds_both_lists(run, finished_run):
     from model.evaluation.signatures.of_run import run_signatures
     from model.evaluation.summary import summary_document
 
-    document = json.loads(json.dumps(summary_document(run, run_flow(run), {}, run_signatures(run, None))))["weaknesses"]
-    assert document == json.loads(json.dumps(weaknesses_document(*run_weaknesses(run))))
+    ranked = run_weaknesses(run)
+    summary = summary_document(run, run_flow(run), {}, run_signatures(run, None), ranked)
+    document = json.loads(json.dumps(summary))["weaknesses"]
+    assert document == json.loads(json.dumps(weaknesses_document(*ranked)))
     first = document["ranked"][0]
     assert 0 <= first["low"] <= first["score"] <= first["high"] <= 1
     assert {"majority", "blind", "gap_to_baseline", "gap_to_best", "expected_gain"} <= set(first)

@@ -15,9 +15,10 @@ from model.evaluation.weaknesses.search import Lead, leads_for, search_list
 from model.recipe import STAGES
 
 SHOWN_WEAKNESSES, SHOWN_LEADS, LEADS_EACH = 12, 15, 3
+RankedWeaknesses = tuple[list[Weakness], list[Lead]]
 
 
-def run_weaknesses(run: RunFolder) -> tuple[list[Weakness], list[Lead]]:
+def run_weaknesses(run: RunFolder) -> RankedWeaknesses:
     """The ranked weaknesses after the last stage, and the search list for them."""
     step = f"evaluation/{STAGES[-1]}"
     cards = {**load_cards(), **run.cards}
