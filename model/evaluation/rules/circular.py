@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from model.evaluation.answered import Answered, Verdict
 from model.evaluation.rules.choice import strict_choice
 from model.evaluation.rules.choice_tools import can_infer
-from model.evaluation.rules.common import RuleSet, drawn, fact, hit, options_of, right_letters
+from model.evaluation.rules.common import RuleSet, drawn, fact, hit, options_of, right_letters, share_all_right
 
 _LETTERS = string.ascii_uppercase[:5]
 _WRAPPINGS = (
@@ -66,13 +66,19 @@ def circular_verdict(row: Answered, rules: RuleSet) -> Verdict:
     return hit(letter in targets, letter, "" if letter else "no choice could be read")
 
 
+def circular_groups(rows: Sequence[Answered]) -> dict[str, list[int]]:
+    """Group -> places in `rows` of its copies."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        groups[str(fact(row, "group"))].append(place)
+    return dict(groups)
+
+
 def circular_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict]) -> dict[str, float]:
     """`score`: share of groups with every copy right; `vanilla`: share of single copies; 0..100."""
-    groups: defaultdict[str, list[bool]] = defaultdict(list)
-    for row, verdict in zip(rows, verdicts, strict=True):
-        groups[str(fact(row, "group"))].append(verdict.value == 1)
+    groups = circular_groups(rows)
     return {
-        "score": 100 * sum(map(all, groups.values())) / len(groups),
+        "score": 100 * share_all_right(groups.values(), verdicts),
         "vanilla": 100 * sum(verdict.value == 1 for verdict in verdicts) / len(verdicts),
         "groups": len(groups),
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 from data.errors import AerieError
@@ -60,3 +60,13 @@ def drawn(row: Answered, letters: Sequence[str]) -> str:
     """Stands for a tool's random guess: the question's id decides, so that a score repeats and order can't matter."""
     digest = hashlib.sha256(row.question_id.encode()).digest()
     return letters[int.from_bytes(digest[:8]) % len(letters)]
+
+
+def all_right(places: Iterable[int], verdicts: Sequence[Verdict]) -> bool:
+    """Whether every one of these rows is wholly right."""
+    return all(verdicts[place].value == 1 for place in places)
+
+
+def share_all_right(groups: Collection[Sequence[int]], verdicts: Sequence[Verdict]) -> float:
+    """The share of groups of rows whose every row is right."""
+    return sum(all_right(places, verdicts) for places in groups) / len(groups)

@@ -9,13 +9,14 @@ lmms-eval: `hallusion_bench/evaluate_hb.py`, the functions `..._intern` (its def
 anywhere, also in "yesterday", is yes, everything else is no.
 """
 
+import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from data.errors import AerieError
 from model.evaluation.answered import Answered, Verdict
-from model.evaluation.rules.common import RuleSet, fact, hit, named
+from model.evaluation.rules.common import RuleSet, fact, hit, named, share_all_right
 from model.evaluation.rules.vqa import processed_punctuation
 
 _OPENING = re.compile(r"\W*(yes|no)\b(?!\s+one\b)", re.IGNORECASE)
@@ -65,25 +66,26 @@ def _without_figure(row: Answered) -> bool:
     return str(fact(row, "category")).split("_")[0] == "VS" and str(fact(row, "figure_id")) == "0"
 
 
-def _share_all_right(groups: Mapping[tuple[str, ...], list[bool]]) -> float:
-    return 100 * sum(map(all, groups.values())) / len(groups)
+def hallusion_groups(rows: Sequence[Answered], rules: RuleSet) -> dict[str, dict[str, list[int]]]:
+    """aAcc (single questions), fAcc (figures), qAcc (questions over their figures): group -> places in `rows`.
+
+    Facts: `category` (VD/VS, perhaps with a subcategory of its own), `set_id`, `figure_id`, `question_id`. Without any
+    figure there is no fAcc.
+    """
+    figures: defaultdict[str, list[int]] = defaultdict(list)
+    questions: defaultdict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        about = (*_kind(row, rules), str(fact(row, "set_id")))
+        questions[json.dumps([*about, str(fact(row, "question_id"))])].append(place)
+        figure = json.dumps([*about, str(fact(row, "figure_id"))])
+        if rules != "eagle2" or not _without_figure(row):
+            figures[figure].append(place)
+    single = {row.question_id: [place] for place, row in enumerate(rows)}
+    return {"aAcc": single, **({"fAcc": dict(figures)} if figures else {}), "qAcc": dict(questions)}
 
 
 def hallusion_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict], rules: RuleSet) -> dict[str, float]:
-    """aAcc per question, fAcc per figure, qAcc per question over its figures, and their mean as `score`; 0..100.
-
-    Facts: `category` (VD/VS, perhaps with a subcategory of its own), `set_id`, `figure_id`, `question_id`.
-    """
-    figures: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
-    questions: defaultdict[tuple[str, ...], list[bool]] = defaultdict(list)
-    for row, verdict in zip(rows, verdicts, strict=True):
-        right, place = verdict.value == 1, (*_kind(row, rules), str(fact(row, "set_id")))
-        questions[(*place, str(fact(row, "question_id")))].append(right)
-        figure = str(fact(row, "figure_id"))
-        if rules != "eagle2" or not _without_figure(row):
-            figures[(*place, figure)].append(right)
-    scores = {"aAcc": 100 * sum(verdict.value == 1 for verdict in verdicts) / len(verdicts)}
-    if figures:  # else no question has a figure
-        scores["fAcc"] = _share_all_right(figures)
-    scores["qAcc"] = _share_all_right(questions)
+    """aAcc, fAcc and qAcc, shares of `hallusion_groups` that are right throughout, and their mean `score`; 0..100."""
+    parts = hallusion_groups(rows, rules)
+    scores = {name: 100 * share_all_right(groups.values(), verdicts) for name, groups in parts.items()}
     return {"score": sum(scores.values()) / len(scores), **scores}

@@ -50,7 +50,8 @@ def _mean_scores(rows: Sequence[Answered], verdicts: Sequence[Verdict], rules: R
     return {"score": 100 * _mean(judged)}
 
 
-def _check(rows: Sequence[Answered], verdicts: Sequence[Verdict]) -> None:
+def check_rows(rows: Sequence[Answered], verdicts: Sequence[Verdict]) -> None:
+    """`AerieError` unless these are one benchmark's questions, each once and with its verdict."""
     if not rows or len(rows) != len(verdicts):
         raise AerieError(f"{len(rows)} answered questions and {len(verdicts)} verdicts; each question needs its own")
     benchmarks = {row.benchmark for row in rows}
@@ -73,7 +74,7 @@ def summarise(rows: Sequence[Answered], verdicts: Sequence[Verdict], rules: str 
     is missing when none was judged. `rules` must be the set that gave the verdicts, since the tools group differently.
     """
     rule_set = known_rule_set(rules)
-    _check(rows, verdicts)
+    check_rows(rows, verdicts)
     if rows[0].rule == "ocrbench":
         scores = _ocrbench_scores(rows, verdicts)
     elif rows[0].rule == "circular":

@@ -3,27 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rule_questions import QUESTIONS
 
 from data.errors import AerieError
 from model.evaluation.answered import Answered
 from model.evaluation.rules import RULE_SETS, RULES, rule_gap, verdict
 
-QUESTIONS = {  # rule -> (answers, options, facts)
-    "exact": (("yes",), (), {}),
-    "relaxed": (("12%", "1,200"), (), {}),
-    "anls": (("license",), (), {}),
-    "token_f1": (("I am fine",), (), {}),
-    "vqa": (("stop",) * 6 + ("go",) * 4, (), {}),
-    "ocrbench": (("x ^ 2",), (), {"type": "Handwritten Mathematical Expression Recognition"}),
-    "choice": (("B",), (("A", "cat"), ("B", "dog")), {}),
-    "mmmu": (("24",), (), {"question_type": "open"}),
-    "circular": (("B",), (("A", "cat"), ("B", "dog")), {"group": "g"}),
-    "hallusion": (("No",), (), {"category": "VS", "set_id": 1, "figure_id": 0, "question_id": 1}),
-    "mathvista": (("[1, 2]",), (), {"question_type": "free_form", "answer_type": "list"}),
-    "iou": (("[1, 2, 30, 40]",), (), {"width": 100, "height": 50}),
-    "count": (("3",), (), {}),
-    "mmvet": (("y",), (), {"judge_score": 0.5}),
-}
 PIECES = ["A", "B", "(B)", "dog", "cat", "not ", "The answer is ", "yes", "No", ",", ".", " ", "\n", "%", "12", "1,200"]
 PIECES += ["[1, 2]", "<box>[[1, 2, 30, 40]]</box>", "\\boxed{", "}", "license", "stop", "three", "$", "x ^ 2", "1e999"]
 OUTPUTS = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=8).map("".join))

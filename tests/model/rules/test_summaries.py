@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from rule_questions import hallusion_rows
 
 from data.errors import AerieError
 from model.evaluation.answered import Verdict
@@ -85,28 +86,6 @@ def test_circular(answered):
     assert scores(rows) == pytest.approx(
         {"score": 50, "vanilla": 100 * 8 / 12, "groups": 4, "questions": 12, "unjudged": 0, "unread": 3}
     )
-
-
-def hallusion_rows(answered):
-    cases = [  # category, subcategory, set, figure, question, output, answer
-        ("VD", "ocr", "1", "0", "0", "Yes", "Yes"),
-        ("VD", "ocr", "1", "0", "1", "No", "Yes"),
-        ("VD", "ocr", "1", "1", "0", "Yes", "Yes"),
-        ("VD", "ocr", "1", "1", "1", "Yes", "Yes"),
-        ("VS", "ocr", "1", "0", "0", "Yes", "No"),
-        ("VS", "ocr", "1", "1", "0", "No", "No"),
-        ("VS", "map", "2", "1", "0", "Yes", "Yes"),
-    ]
-    return [
-        answered(
-            "hallusion",
-            output,
-            answer,
-            facts={"category": c, "subcategory": s, "set_id": group, "figure_id": figure, "question_id": question},
-            question_id=str(n),
-        )
-        for n, (c, s, group, figure, question, output, answer) in enumerate(cases)
-    ]
 
 
 def test_hallusion(answered):
