@@ -140,6 +140,13 @@ class Recipe(Strict):
                 raise ValueError(f"stages.{name}.packs_per_step {message}")
         return self
 
+    @model_validator(mode="after")
+    def _limits_concern_what_is_asked(self) -> "Recipe":
+        """A required score of something that is never asked would refuse a checkpoint after all its training."""
+        if self.promotion and self.promotion.benchmarks and not self.evaluation.local_benchmarks:
+            raise ValueError("promotion.benchmarks has limits, so evaluation.local_benchmarks must be true")
+        return self
+
 
 def beside_recipe(path: str, recipe_uri: str) -> str:
     """Where a path in a recipe points to: a relative one counts from the recipe's folder."""

@@ -1,6 +1,7 @@
 """The `aerie models` commands: accepted checkpoints, as the registry of a storage holds them."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,7 @@ def show(
     storage: Storage = "artifacts",
     as_json: AsJson = False,
 ) -> None:
-    """Show one accepted checkpoint: hashes, and the scores of each source beside the entry before."""
+    """Show one accepted checkpoint: hashes, and scores of each source and benchmark beside the entry before."""
     with for_people() as console:
         known = {entry.number: entry for entry in _entries(storage, model)}
         if not known:
@@ -89,17 +90,25 @@ def _show(entry: Entry, before: Entry | None, console: Console) -> None:
         "predecessor": entry.predecessor or "none",
         "code": entry.git_sha or "not known",
         "rules": entry.rules,
+        **({"benchmark rules": entry.benchmark_rules} if entry.benchmark_rules else {}),
     }
     table = _table(f"{entry.model} number {entry.number}", "", "")
     table.show_header = False
     for name, value in facts.items():
         table.add_row(name, value)
     console.print(table)
-    scores = _table("\nScores, %", "source", "asked", "score", "change")
-    for source, value in entry.scores.items():
-        earlier = before.scores.get(source) if before else None
-        scores.add_row(source, f"{entry.questions.get(source, 0):,}", _percent(value), _change(value, earlier))
-    console.print(scores)
+    earlier = before.scores if before and before.rules == entry.rules else {}
+    console.print(_scores("source", entry.scores, entry.questions, earlier))
+    if entry.benchmark_scores:
+        earlier = before.benchmark_scores if before and before.benchmark_rules == entry.benchmark_rules else {}
+        console.print(_scores("benchmark", entry.benchmark_scores, entry.benchmark_units, earlier))
+
+
+def _scores(level: str, scores: Mapping[str, float], asked: Mapping[str, int], before: Mapping[str, float]) -> Table:
+    table = _table(f"\nScores by {level}, %", level, "asked", "score", "change")
+    for name, value in scores.items():
+        table.add_row(name, f"{asked.get(name, 0):,}", _percent(value), _change(value, before.get(name)))
+    return table
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -17,7 +17,7 @@ def entry(number=1):
         model="tiny", number=number, run_id="run-a", stage="stage_2", checkpoint="c" * 64, recipe="tiny",
         recipe_sha256="r" * 64, data_version="d" * 64, evaluation="e" * 64, promotion="p" * 64, predictions="f" * 64,
         rules="local 1", scores={"easy-vqa": 0.5, "digits": 1}, questions={"easy-vqa": 10, "digits": 2},
-        date="2026-01-01T00:00:00+00:00",
+        date="2026-01-01T00:00:00+00:00", benchmark_rules="eagle2 1", benchmark_scores={"mmstar": 0.25},
     )  # fmt: skip
 
 
@@ -41,6 +41,8 @@ def test_model_version_and_artifact_stand_there_with_hashes_and_scores(server):
     assert (model["name"], version["name"], version["parent"]) == ("tiny", "1", model["id"])
     assert version["customProperties"]["checkpoint"]["string_value"] == "c" * 64
     assert version["customProperties"]["score.easy-vqa"]["double_value"] == 0.5
+    assert version["customProperties"]["benchmark.mmstar"]["double_value"] == 0.25
+    assert version["customProperties"]["benchmark_rules"]["string_value"] == "eagle2 1"
     assert "git_sha" not in version["customProperties"], "nothing is known of the code"
     assert (artifact["uri"], artifact["parent"]) == ("s3://aerie/runs/run-a/stage_2", version["id"])
 

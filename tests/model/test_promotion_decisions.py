@@ -5,7 +5,7 @@ import pytest
 from data.errors import AerieError
 from data.settings.base import validated
 from model.evaluation.predictions import Prediction
-from model.evaluation.promotion.comparison import compare
+from model.evaluation.promotion.comparison import Side, compare
 from model.evaluation.promotion.pairing import Scored, group_numbers, local_score, paired, scored
 from model.evaluation.promotion.settings import PromotionSettings
 
@@ -28,7 +28,7 @@ def rows(values, source="charts", category="chart_table", ties=None, start=0):
 
 def outcome(before, after, **settings):
     given = PromotionSettings(**{"allowed_drop": 0.1, **settings})
-    return compare(after, before, given, seed=3)
+    return compare(Side(questions=after), None if before is None else Side(questions=before), given, seed=3)
 
 
 def only_line(found):

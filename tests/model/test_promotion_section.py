@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from promotion_runs import GatedRun, answers
+from promotion_runs import GatedRun, answers, benchmark_answers
 
 from data.reporting.html import Badge, Chart, KeyValues, Page, Table, Text, render_page
 from model.evaluation.promotion.views import comparison_markdown, comparison_metrics
@@ -45,7 +45,8 @@ def blocks(report, kind):
 
 def test_every_line_stands_there_with_its_decision(report):
     sources, categories, reasons = blocks(report, Table)
-    assert [row[0] for row in reasons.rows] == [row[0] for table in (sources, categories) for row in table.rows]
+    names = [row[0] for row in sources.rows] + [f"{row[0]} (category)" for row in categories.rows]
+    assert [row[0] for row in reasons.rows] == names
     assert all(why for _, why in reasons.rows)
     decisions = {row[0]: row[-1] for row in sources.rows}
     assert decisions == {
@@ -84,6 +85,44 @@ def test_the_kfp_views_say_the_same(report):
     metrics = comparison_metrics(report)
     assert (metrics["promotion.accepted"], metrics["promotion.refused"], metrics["promotion.lines"]) == (0, 1, 5)
     assert metrics["promotion.source.easy-vqa"] == pytest.approx(0.4)
+
+
+@pytest.fixture(scope="module")
+def with_benchmarks(tmp_path_factory):
+    """A second checkpoint that fell on one benchmark alone."""
+    storage = str(tmp_path_factory.mktemp("benchmarks"))
+    first = GatedRun(storage, "first", answers(0), {}, benchmarks=benchmark_answers())
+    first.compare()
+    first.accept()
+    second = GatedRun(storage, "second", answers(0), {}, benchmarks=benchmark_answers({"local-math"}))
+    second.compare()
+    return json.loads(Path(second.uri, "promotion/report.json").read_text())
+
+
+def test_benchmarks_have_a_table_of_their_own(with_benchmarks):
+    sources, benchmarks, _ = blocks(with_benchmarks, Table)
+    assert (sources.headers[0], benchmarks.headers[0]) == ("Source", "Benchmark")
+    decisions = {row[0]: row[-1] for row in benchmarks.rows}
+    assert decisions["local-math"] == Badge("regression", "bad")
+    assert decisions["local-vqa"] == Badge("same", "plain")
+    assert len(decisions) == 9
+    values = dict(item for block in blocks(with_benchmarks, KeyValues) for item in block.items)
+    assert (values["Rules of held-out questions"], values["Rules of benchmarks"]) == ("local 1", "eagle2 1")
+    assert "HallusionBench in three lines" in blocks(with_benchmarks, Text)[0].text
+    (chart,) = blocks(with_benchmarks, Chart)
+    assert "local-math (benchmark)" in {row.name for row in chart.figures[0].rows}
+    metrics = comparison_metrics(with_benchmarks)
+    assert metrics["promotion.benchmark.local-math"] == -1
+    (row,) = [
+        line for line in comparison_markdown(with_benchmarks).splitlines() if "local-math" in line and "|" in line
+    ]
+    assert row.startswith("| local-math | benchmark | regression |")
+
+
+def test_a_report_from_before_benchmarks_is_shown(report):
+    old = {name: value for name, value in report.items() if name != "benchmark_rules"}
+    values = dict(item for block in blocks(old, KeyValues) for item in block.items)
+    assert "Rules of benchmarks" not in values
 
 
 def test_without_a_section_it_says_so():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from promotion_runs import GatedRun, answers
+from promotion_runs import GatedRun, answers, hallusion_answers
 from typer.testing import CliRunner
 
 from pipelines.cli import app
@@ -47,6 +47,7 @@ def test_one_is_shown_with_its_hashes_and_the_change_of_each_source(storage):
     shown = call("show", "gated", "--storage", storage).output
     entry = json.loads(call("show", "gated", "--storage", storage, "--json").output)
     assert "gated number 2" in shown
+    assert "Scores by benchmark" not in shown
     for name in ("checkpoint", "data_version", "recipe_sha256", "predecessor", "git_sha", "date"):
         assert entry[name]
         assert entry[name] in shown.replace("\n", "")
@@ -63,3 +64,18 @@ def test_an_empty_storage_and_wrong_names(storage, tmp_path):
         result = call(*arguments, "--storage", storage)
         assert (result.exit_code, "Traceback" in result.output) == (2, False)
         assert said in result.output
+
+
+def test_benchmarks_stand_below_the_sources(tmp_path):
+    for run_id, outputs in (("a", ["No"] * 7), ("b", [])):
+        run = GatedRun(str(tmp_path), run_id, answers(0), {}, benchmarks=hallusion_answers(outputs))
+        run.compare()
+        run.accept()
+    shown = call("show", "gated", "--storage", tmp_path).output
+    assert "eagle2 1" in shown
+    rows = [line.replace("│", " ").split() for line in shown.partition("Scores by benchmark")[2].splitlines()[-3:]]
+    assert rows == [
+        ["hallusionbench/aAcc", "7", "71.4", "+42.9"],
+        ["hallusionbench/fAcc", "4", "75.0", "+50.0"],
+        ["hallusionbench/qAcc", "4", "50.0", "+25.0"],
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kfp import compiler, dsl
-from promotion_runs import GatedRun, answers
+from promotion_runs import GatedRun, answers, benchmark_answers
 from rich.console import Console
 
 from components.promotion import promotion
@@ -55,4 +55,21 @@ def test_accepted_then_refused_in_the_next_task(tmp_path):
     report = json.loads(Path(bad.uri, "promotion/report.json").read_text())
     assert (report["accepted"], report["lines"][0]["decision"]) == (False, "regression")
     assert "interval" in Path(bad.uri, "errors/acceptance.txt").read_text()
+    assert len(entries(f"{storage}/registry", "gated")) == 1
+
+
+def test_a_checkpoint_that_is_worse_on_one_benchmark_alone_is_refused_in_the_next_task(tmp_path):
+    storage = str(tmp_path / "runs")
+    execute_gate(GatedRun(storage, "good", answers(6), {}, benchmarks=benchmark_answers()), tmp_path)
+    (entry,) = entries(f"{storage}/registry", "gated")
+    assert entry.benchmark_scores["local-choice"] == 1
+
+    bad = GatedRun(storage, "bad", answers(6), {}, benchmarks=benchmark_answers({"local-choice"}))
+    with pytest.raises(
+        AerieError, match=r"compared with number 1 \(run good\):\n  benchmark local-choice: 100\.0 -> 0\.0 %, diff"
+    ):
+        execute_gate(bad, tmp_path)
+    report = json.loads(Path(bad.uri, "promotion/report.json").read_text())
+    assert {line["name"] for line in report["lines"] if line["refused"]} == {"local-choice"}
+    assert "benchmark local-choice" in Path(bad.uri, "errors/acceptance.txt").read_text()
     assert len(entries(f"{storage}/registry", "gated")) == 1

@@ -18,7 +18,7 @@ from data.storage import Manifest, read_attachment, read_manifest
 from model.evaluation.promotion.decision import confidence_text, percent
 from model.evaluation.promotion.gate import REPORT, STEP
 from model.evaluation.promotion.model_registry import Published, publish
-from model.evaluation.promotion.registry import Entry, append, entries, entry_uri, predictions_uri
+from model.evaluation.promotion.registry import Entry, append, entries, entry_uri, kept_files
 from model.recipe import STAGES, load_recipe
 
 LAST = STAGES[-1]
@@ -55,7 +55,8 @@ class Accepted:
 def accept_checkpoint(recipe_uri: str, recipe_sha256: str, run_uri: str, registry_uri: str) -> Accepted:
     """Accept the last stage's checkpoint of a run whose comparison allows it.
 
-    `AerieError` when the comparison says no: one line for each source or category that stops it. Repeated, it finds
+    `AerieError` when the comparison says no: one line for each source, category or benchmark that
+    stops it. Repeated, it finds
     the entry that is there.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
@@ -88,7 +89,9 @@ def _evaluation(run_uri: str, promotion: Manifest) -> Manifest:
 def _entry(
     report: dict[str, Any], promotion: Manifest, evaluation: Manifest, run_uri: str, recipe: str, recipe_sha256: str
 ) -> Entry:
-    before, lines = report["predecessor"], [line for line in report["lines"] if line["level"] == "source"]
+    before, asked = report["predecessor"], evaluation.attachments
+    scores, questions = _measured(report, "source")
+    benchmark_scores, units = _measured(report, "benchmark")
     return Entry(
         model=report["model"],
         number=before["number"] + 1 if before else 1,
@@ -100,24 +103,33 @@ def _entry(
         data_version=evaluation.lineage.get("formatting", ""),
         evaluation=evaluation.sha256(),
         promotion=promotion.sha256(),
-        predictions=evaluation.attachments["predictions"]["sha256"],
+        predictions=asked["predictions"]["sha256"],
         rules=report["rules"],
-        scores={line["name"]: line["score"] for line in lines if line["score"] is not None},
-        questions={line["name"]: line["questions"] for line in lines},
+        scores=scores,
+        questions=questions,
+        benchmarks=asked["benchmarks"]["sha256"] if "benchmarks" in asked else "",
+        benchmark_rules=report["benchmark_rules"] if "benchmarks" in asked else "",
+        benchmark_scores=benchmark_scores,
+        benchmark_units=units,
         predecessor=before["checkpoint"] if before else "",
         git_sha=code_version(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
+def _measured(report: dict[str, Any], level: str) -> tuple[dict[str, float], dict[str, int]]:
+    """The checkpoint's own score of each line of a level, where it has one, and how much was asked for it."""
+    lines = [line for line in report["lines"] if line["level"] == level]
+    scores = {line["name"]: line["score"] for line in lines if line["score"] is not None}
+    return scores, {line["name"]: line["questions"] for line in lines}
+
+
 def _written(registry_uri: str, entry: Entry, run_uri: str, evaluation: Manifest) -> Entry:
-    """The predictions first, so that an entry never lacks them; their name is their hash."""
-    payload, uri = (
-        read_attachment(join(run_uri, "evaluation", LAST), evaluation, "predictions"),
-        predictions_uri(registry_uri, entry),
-    )
-    if not create_once(uri, payload) and hashlib.sha256(read_bytes(uri)).hexdigest() != entry.predictions:
-        raise AerieError(f"{uri} was changed: its name is the hash that it should have; remove or restore it")
+    """The answers first, so that an entry never lacks them; their name is their hash."""
+    for name, (uri, sha256) in kept_files(registry_uri, entry).items():
+        payload = read_attachment(join(run_uri, "evaluation", LAST), evaluation, name)
+        if not create_once(uri, payload) and hashlib.sha256(read_bytes(uri)).hexdigest() != sha256:
+            raise AerieError(f"{uri} was changed: its name is the hash that it should have; remove or restore it")
     return append(registry_uri, entry)
 
 

@@ -1,15 +1,26 @@
-"""All lines of a comparison: every source, and every category of several sources or with limits of its own."""
+"""All lines of a comparison: every source, every benchmark, and the categories that add something.
+
+A category has a line when it is of several sources or has limits of its own.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from data.schema import CATEGORIES
 from model.evaluation.promotion.decision import Chance, Level, Line, compare_line
 from model.evaluation.promotion.pairing import Pairs, Scored, paired
-from model.evaluation.promotion.settings import LineLimits, PromotionSettings
+from model.evaluation.promotion.settings import LineLimits, PromotionSettings, benchmark_of
 
 TAIL_RESAMPLES = 20  # an interval's end is known by so many resamples beyond it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What one checkpoint was asked: held-out questions, and units of benchmarks (`benchmarks.benchmark_units`)."""
+
+    questions: Sequence[Scored]
+    benchmarks: Sequence[Scored] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +51,34 @@ class _Task:
         return bool(self.pairs.shared or (self.pairs.only_candidate and self.pairs.only_predecessor))
 
 
-def compare(
-    candidate: Sequence[Scored], predecessor: Sequence[Scored] | None, settings: PromotionSettings, seed: int
-) -> Comparison:
-    """Compare a candidate's scored questions with its predecessor's (None: the first of its name)."""
-    before: Sequence[Scored] = predecessor or ()
-    tasks = [*_sources(candidate, before, settings), *_categories(candidate, before, settings)]
+def compare(candidate: Side, predecessor: Side | None, settings: PromotionSettings, seed: int) -> Comparison:
+    """Compare a candidate with its predecessor (None: the first of its name)."""
+    before = predecessor or Side(questions=())
+    questions, benchmarks = (candidate.questions, before.questions), (candidate.benchmarks, before.benchmarks)
+    tasks = [*_sources(*questions, settings), *_categories(*questions, settings), *_benchmarks(*benchmarks, settings)]
     chance = _chance(settings, sum(task.comparable for task in tasks), seed)
     lines = tuple(
         compare_line(task.level, task.name, task.pairs, task.limits, chance, refuse=settings.unmatched == "refuse")
         for task in tasks
     )
-    accepted, reason = _outcome(candidate, predecessor, lines, settings)
-    known = {row.source for row in (*candidate, *before)}
-    notes = tuple(
-        f"the recipe's promotion.sources.{name} concerns nothing that was evaluated"
-        for name in settings.sources
-        if name not in known
+    accepted, reason = _outcome(candidate.questions, predecessor, lines, settings)
+    sources, lines_asked = _asked(*questions), _asked(*benchmarks)
+    notes = (
+        *_idle("sources", settings.sources, sources),
+        *_idle("benchmarks", settings.benchmarks, lines_asked | set(map(benchmark_of, lines_asked))),
     )
     return Comparison(lines=lines, accepted=accepted, reason=reason, notes=notes, chance=chance)
+
+
+def _asked(candidate: Sequence[Scored], before: Sequence[Scored]) -> set[str]:
+    return {row.source for row in (*candidate, *before)}
+
+
+def _idle(section: str, limits: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """Notes about limits that concern nothing."""
+    for name in limits:
+        if name not in known:
+            yield f"the recipe's promotion.{section}.{name} concerns nothing that was evaluated"
 
 
 def _chance(settings: PromotionSettings, lines: int, seed: int) -> Chance:
@@ -71,7 +91,7 @@ def _chance(settings: PromotionSettings, lines: int, seed: int) -> Chance:
 
 def _outcome(
     candidate: Sequence[Scored],
-    predecessor: Sequence[Scored] | None,
+    predecessor: Side | None,
     lines: tuple[Line, ...],
     settings: PromotionSettings,
 ) -> tuple[bool, str]:
@@ -91,6 +111,16 @@ def _sources(candidate: Sequence[Scored], before: Sequence[Scored], settings: Pr
     for name in sorted({*categories, *required}):
         pairs = paired(*([row for row in rows if row.source == name] for rows in (candidate, before)))
         yield _Task(level="source", name=name, pairs=pairs, limits=settings.limits(name, categories.get(name, "")))
+
+
+def _benchmarks(candidate: Sequence[Scored], before: Sequence[Scored], settings: PromotionSettings) -> Iterator[_Task]:
+    """Lines of either side; a benchmark with a required score counts even if nobody ran it."""
+    asked = _asked(candidate, before)
+    required = {name for name, limits in settings.benchmarks.items() if limits.require is not None}
+    required -= asked | set(map(benchmark_of, asked))
+    for name in sorted(asked | required):
+        pairs = paired(*([row for row in rows if row.source == name] for rows in (candidate, before)))
+        yield _Task(level="benchmark", name=name, pairs=pairs, limits=settings.benchmark_limits(name))
 
 
 def _categories(candidate: Sequence[Scored], before: Sequence[Scored], settings: PromotionSettings) -> Iterator[_Task]:

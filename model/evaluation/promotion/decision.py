@@ -1,4 +1,4 @@
-"""One line of the comparison, a source or a category, and what is decided about it.
+"""One line of the comparison, a source, a category or a benchmark, and what is decided about it.
 
 interval above zero                                       better
 interval holds zero                                       same
@@ -18,8 +18,10 @@ from model.evaluation.promotion.bootstrap import Floats, generator, paired_inter
 from model.evaluation.promotion.pairing import Pairs, Scored, group_numbers
 from model.evaluation.promotion.settings import LineLimits
 
-Level = Literal["source", "category"]
-Decision = Literal["better", "same", "worse_allowed", "regression", "new", "gone", "unmatched", "below_minimum"]
+Level = Literal["source", "category", "benchmark"]
+Decision = Literal[
+    "better", "same", "worse_allowed", "regression", "new", "gone", "unmatched", "unjudged", "below_minimum"
+]
 FEW_GROUPS = 20  # percentile intervals of fewer groups are too narrow
 
 
@@ -34,7 +36,7 @@ class Chance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The comparison of one source or category.
+    """The comparison of one source, category or benchmark.
 
     `score` and `questions` are the candidate's over all its judged questions. `before`, `after`, `difference`, `low`
     and `high` are over what was compared: `shared` questions in `groups` groups; all of each side when `paired` is
@@ -82,8 +84,7 @@ def compare_line(level: Level, name: str, pairs: Pairs, limits: LineLimits, chan
     `limits` must be complete but for `require` (`PromotionSettings.limits`); `refuse` says what a line means that the
     predecessor alone has, or with other questions.
     """
-    own = [row for row, _ in pairs.shared] + list(pairs.only_candidate)
-    score = _mean(_values(own)) if own else None
+    score = _mean(_values(pairs.judged)) if pairs.judged else None
     found = _compared(f"{level}/{name}", pairs, chance)
     decision, refused, reason = _decided(pairs, found, limits, chance, refuse)
     if limits.require is not None and (score is None or score < limits.require):
@@ -100,7 +101,7 @@ def compare_line(level: Level, name: str, pairs: Pairs, limits: LineLimits, chan
         refused=refused,
         reason=reason,
         score=score,
-        questions=len(own),
+        questions=len(pairs.judged),
         shared=len(pairs.shared),
         groups=found.groups if found else 0,
         paired=found is None or found.paired,
@@ -162,6 +163,8 @@ def _decided(
     hint = "" if refuse else "; the recipe allows it (unmatched: allow)"
     if found is None and pairs.only_predecessor:
         return "gone", refuse, f"the predecessor answered {len(pairs.only_predecessor)} questions, this one none{hint}"
+    if found is None and pairs.unjudged and not pairs.only_candidate:
+        return "unjudged", False, "only a judge can score these answers, and none has read both sides"
     if found is None:
         return "new", False, "the predecessor answered none of these questions"
     if not found.paired:

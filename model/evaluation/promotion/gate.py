@@ -10,13 +10,14 @@ import pyarrow as pa
 from data.errors import AerieError
 from data.files import exists, read_bytes
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest
-from model.evaluation.predictions import Prediction, predictions_of, read_predictions
-from model.evaluation.promotion.comparison import compare
+from model.evaluation.predictions import Prediction, predictions_of, read_benchmarks, read_predictions
+from model.evaluation.promotion.benchmarks import BENCHMARK_RULES, benchmark_units
+from model.evaluation.promotion.comparison import Side, compare
 from model.evaluation.promotion.pairing import LOCAL_RULES, Scorer, local_score, scored
-from model.evaluation.promotion.registry import Entry, entries, predecessor_of, predictions_uri
+from model.evaluation.promotion.registry import Entry, entries, kept_files, predecessor_of
 from model.recipe import Recipe, load_recipe
 
-VERSION = 1
+VERSION = 2
 STEP, REPORT = "promotion", "report"
 NOT_ASKED = "The recipe has no section `promotion`: nothing is compared, accepted or refused."
 
@@ -33,7 +34,8 @@ def compare_with_accepted(
 ) -> Manifest:
     """Compare the last stage's checkpoint with the registry's last of the same name and write the attachment `report`.
 
-    Both sides' stored predictions are scored anew by `scorer`, named by `rules`. Whatever comes out, nothing is
+    Both sides' stored predictions are scored anew: held-out questions by `scorer`, named by `rules`, benchmarks by
+    `BENCHMARK_RULES`. Whatever comes out, nothing is
     raised: `accept_checkpoint` does, so that the report is always there to read.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
@@ -44,6 +46,7 @@ def compare_with_accepted(
         step=STEP,
         version=VERSION,
         rules=rules,
+        benchmark_rules=BENCHMARK_RULES,
         name=recipe.name,
         settings=recipe.promotion.model_dump(exclude={"model_registry_url"}) if recipe.promotion else None,
         seed=recipe.seed,
@@ -53,7 +56,7 @@ def compare_with_accepted(
     if (done := committed(out_uri, mark)) is not None:
         return done
     report = _report(recipe, evaluation_uri, evaluation, registry_uri, predecessor, scorer)
-    report |= {"rules": rules, "candidate": checkpoint.sha256()}
+    report |= {"rules": rules, "benchmark_rules": BENCHMARK_RULES, "candidate": checkpoint.sha256()}
     return commit(
         out_uri,
         Manifest(
@@ -89,8 +92,9 @@ def _report(
 ) -> dict[str, Any]:
     if recipe.promotion is None:
         return {"asked": False, "accepted": False, "reason": NOT_ASKED, "predecessor": None, "lines": [], "notes": []}
-    before = scored(_kept(registry_uri, predecessor), scorer) if predecessor else None
-    found = compare(scored(read_predictions(evaluation_uri, evaluation), scorer), before, recipe.promotion, recipe.seed)
+    before = _side(*_kept(registry_uri, predecessor), scorer) if predecessor else None
+    answered = read_predictions(evaluation_uri, evaluation), read_benchmarks(evaluation_uri, evaluation)
+    found = compare(_side(*answered, scorer), before, recipe.promotion, recipe.seed)
     return {
         "asked": True,
         "model": model_name(recipe),
@@ -105,13 +109,23 @@ def _report(
     }
 
 
-def _kept(registry_uri: str, entry: Entry) -> list[Prediction]:
-    """The predictions of an accepted checkpoint; `AerieError` names a file that is missing or changed."""
-    uri = predictions_uri(registry_uri, entry)
+def _side(predictions: list[Prediction], benchmarks: list[Prediction], scorer: Scorer) -> Side:
+    return Side(questions=scored(predictions, scorer), benchmarks=benchmark_units(benchmarks))
+
+
+def _kept(registry_uri: str, entry: Entry) -> tuple[list[Prediction], list[Prediction]]:
+    """The predictions of an accepted checkpoint, and its answers to benchmarks: none where the entry has none."""
+    files = kept_files(registry_uri, entry)
+    read = {name: _read_kept(*file, f"{name} of {entry.model} number {entry.number}") for name, file in files.items()}
+    return read["predictions"], read.get("benchmarks", [])
+
+
+def _read_kept(uri: str, sha256: str, what: str) -> list[Prediction]:
+    """`AerieError` names a file that is missing or changed."""
     payload = read_bytes(uri) if exists(uri) else b""
-    if hashlib.sha256(payload).hexdigest() != entry.predictions:
+    if hashlib.sha256(payload).hexdigest() != sha256:
         state = "was changed" if payload else "is missing"
-        raise AerieError(f"{uri} {state}: the predictions of {entry.model} number {entry.number}; restore the file")
+        raise AerieError(f"{uri} {state}: the {what}; restore the file")
     try:
         return predictions_of(payload)
     except (pa.ArrowInvalid, KeyError) as error:

@@ -27,6 +27,10 @@ FIRST_PAUSE = 0.2  # seconds; doubles with each repetition
 TOKEN = "MODEL_REGISTRY_TOKEN"
 CONFLICT, MISSING = 409, 404
 FORMAT = "aerie"
+TEXTS = (
+    *("checkpoint", "recipe_sha256", "data_version", "predecessor", "git_sha", "run_id", "rules", "benchmark_rules"),
+    "date",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +80,11 @@ def publish(entry: Entry, checkpoint_uri: str, url: str) -> Published:
 
 def properties(entry: Entry) -> dict[str, dict[str, Any]]:
     """An entry as the registry's typed custom properties."""
-    texts = {
-        name: getattr(entry, name)
-        for name in ("checkpoint", "recipe_sha256", "data_version", "predecessor", "git_sha", "run_id", "rules", "date")
-    }
-    scores = {
-        f"score.{source}": {"metadataType": "MetadataDoubleValue", "double_value": value}
-        for source, value in entry.scores.items()
-    }
-    return {name: _text(text) for name, text in texts.items() if text} | scores
+    texts = {name: getattr(entry, name) for name in TEXTS}
+    scores = {f"score.{source}": value for source, value in entry.scores.items()}
+    scores |= {f"benchmark.{line}": value for line, value in entry.benchmark_scores.items()}
+    doubles = {name: {"metadataType": "MetadataDoubleValue", "double_value": value} for name, value in scores.items()}
+    return {name: _text(text) for name, text in texts.items() if text} | doubles
 
 
 def _text(value: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def local_score(prediction: Prediction) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """One answered question with its score, None without a verdict.
+    """One answered question with its score, None without a verdict; or one unit of a benchmark.
 
     `ties` names all that it shares with other questions: its sample, its images, its group in the benchmark. `asked`
     is the hash of prompt and references.
@@ -42,9 +42,11 @@ class Scored:
 class Pairs:
     """The questions of one line: those that both checkpoints answered, and those of one alone.
 
-    `changed` counts pairs whose prompt or references differ, `unjudged` questions without a verdict (in no list).
+    `judged` are all of the candidate's that have a verdict, whatever the predecessor's have. `changed` counts pairs
+    whose prompt or references differ, `unjudged` questions without a verdict (in no list).
     """
 
+    judged: tuple[Scored, ...]
     shared: tuple[tuple[Scored, Scored], ...]  # candidate, predecessor
     only_candidate: tuple[Scored, ...]
     only_predecessor: tuple[Scored, ...]
@@ -66,18 +68,23 @@ def _scored(prediction: Prediction, value: float | None) -> Scored:
     if value is not None and not 0 <= value <= 1:
         raise AerieError(f"question {prediction.question_id} of {prediction.source!r} scores {value}, not in [0, 1]")
     told = json.dumps([prediction.prompt, list(prediction.answers)])
-    group = prediction.facts.get("group")
     return Scored(
         question_id=prediction.question_id,
         source=prediction.source,
         category=prediction.category,
         value=value,
-        ties=(
-            f"sample {prediction.sample_id}",
-            *(f"image {image}" for image in prediction.images),
-            *([f"group {group}"] if group is not None else []),
-        ),
+        ties=ties_of(prediction),
         asked=hashlib.sha256(told.encode()).hexdigest(),
+    )
+
+
+def ties_of(prediction: Prediction) -> tuple[str, ...]:
+    """Names of what an answer shares with others to questions that are right or wrong together."""
+    group = prediction.facts.get("group")
+    return (
+        f"sample {prediction.sample_id}",
+        *(f"image {image}" for image in prediction.images),
+        *([f"group {group}"] if group is not None else []),
     )
 
 
@@ -86,17 +93,18 @@ def paired(candidate: Iterable[Scored], predecessor: Iterable[Scored]) -> Pairs:
     after, before = _by_question(candidate), _by_question(predecessor)
     both = [key for key in after if key in before]
     pairs = [(after[key], before[key]) for key in both]
-    judged = tuple(pair for pair in pairs if all(row.value is not None for row in pair))
+    shared = tuple(pair for pair in pairs if all(row.value is not None for row in pair))
     only = [
         [row for key, row in mine.items() if key not in other and row.value is not None]
         for mine, other in ((after, before), (before, after))
     ]
-    known = 2 * len(judged) + len(only[0]) + len(only[1])
+    known = 2 * len(shared) + len(only[0]) + len(only[1])
     return Pairs(
-        shared=judged,
+        judged=tuple(row for row in after.values() if row.value is not None),
+        shared=shared,
         only_candidate=tuple(only[0]),
         only_predecessor=tuple(only[1]),
-        changed=sum(one.asked != other.asked for one, other in judged),
+        changed=sum(one.asked != other.asked for one, other in shared),
         unjudged=len(after) + len(before) - known,
     )
 

@@ -25,8 +25,10 @@ class Entry:
     """One accepted checkpoint.
 
     `checkpoint`, `evaluation`, `promotion` and `data_version` are hashes of manifests: the stage's, its evaluation's,
-    the comparison's and that of the formatted samples. `predictions` is the SHA-256 of the Parquet file kept here.
-    `scores` and `questions` are by source. `predecessor` is the checkpoint of the entry before, "" in the first.
+    the comparison's and that of the formatted samples. `predictions` is the SHA-256 of the Parquet file kept here,
+    `benchmarks` that of the answers to benchmarks, "" where none were asked. `scores` and `questions` are by source,
+    by the rules `rules`; `benchmark_scores` and `benchmark_units` by line (`benchmarks.line_name`), by
+    `benchmark_rules`. `predecessor` is the checkpoint of the entry before, "" in the first.
     `date` is UTC; `git_sha` is "" outside of a checkout.
     """
 
@@ -44,6 +46,10 @@ class Entry:
     rules: str
     scores: Mapping[str, float] = field(default_factory=dict)
     questions: Mapping[str, int] = field(default_factory=dict)
+    benchmarks: str = ""
+    benchmark_rules: str = ""
+    benchmark_scores: Mapping[str, float] = field(default_factory=dict)
+    benchmark_units: Mapping[str, int] = field(default_factory=dict)
     predecessor: str = ""
     git_sha: str = ""
     date: str = ""
@@ -94,6 +100,19 @@ def entry_uri(registry_uri: str, model: str, number: int) -> str:
 def predictions_uri(registry_uri: str, entry: Entry) -> str:
     """Where an entry's predictions lie."""
     return join(registry_uri, entry.model, "predictions", f"{entry.predictions}.parquet")
+
+
+def benchmarks_uri(registry_uri: str, entry: Entry) -> str:
+    """Where an entry's answers to benchmarks lie, if it has any."""
+    return join(registry_uri, entry.model, "benchmarks", f"{entry.benchmarks}.parquet")
+
+
+def kept_files(registry_uri: str, entry: Entry) -> dict[str, tuple[str, str]]:
+    """Attachment of the evaluation -> where the registry keeps a copy, and its SHA-256."""
+    kept = {"predictions": (predictions_uri(registry_uri, entry), entry.predictions)}
+    if entry.benchmarks:
+        kept["benchmarks"] = benchmarks_uri(registry_uri, entry), entry.benchmarks
+    return kept
 
 
 def predecessor_of(known: list[Entry], checkpoint: str) -> Entry | None:

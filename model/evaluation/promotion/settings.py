@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from data.schema import Category
 from data.settings.base import Strict
@@ -13,7 +13,7 @@ Evidence = Literal["significant", "non_inferiority"]
 
 
 class LineLimits(Strict):
-    """Limits of one source (a benchmark is one) or category; what is left out comes from the level above."""
+    """Limits of one source, category or benchmark; what is left out comes from the level above."""
 
     allowed_drop: float | None = Field(default=None, ge=0, le=1)
     evidence: Evidence | None = None
@@ -23,7 +23,9 @@ class LineLimits(Strict):
 class PromotionSettings(Strict):
     """Scores and drops are shares of 1: 0.01 is one point of per cent.
 
-    A source without limits of its own has its category's allowed drop and evidence, else the section's.
+    A source without limits of its own has its category's allowed drop and evidence, else the section's; a benchmark has
+    the section's. HallusionBench is compared in three lines: limits of `hallusionbench` hold for each of them, those of
+    `hallusionbench/fAcc` for one.
     """
 
     model: str | None = Field(
@@ -37,6 +39,9 @@ class PromotionSettings(Strict):
     )
     sources: dict[str, LineLimits] = Field(default={})
     categories: dict[Category, LineLimits] = Field(default={})
+    benchmarks: dict[str, LineLimits] = Field(
+        default={}, description="what the last stage is asked beside the held-out questions; scored by the rules eagle2"
+    )
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     family: Literal["all_lines", "each_line"] = Field(
         default="all_lines",
@@ -46,7 +51,8 @@ class PromotionSettings(Strict):
     resamples: int = Field(default=2000, ge=100, le=100_000, description="at least; more where the confidence needs it")
     first: Literal["accept", "refuse"] = Field(default="accept", description="a checkpoint without a predecessor")
     unmatched: Literal["refuse", "allow"] = Field(
-        default="refuse", description="a source of the predecessor that is gone, or whose questions are all others now"
+        default="refuse",
+        description="a source or benchmark of the predecessor that is gone, or whose questions are all others now",
     )
     model_registry_url: str | None = Field(
         default=None,
@@ -54,20 +60,44 @@ class PromotionSettings(Strict):
         description="Kubeflow Model Registry that hears of accepted checkpoints; MODEL_REGISTRY_URL goes before",
     )
 
+    @field_validator("benchmarks")
+    @classmethod
+    def _known_benchmarks(cls, limits: dict[str, LineLimits]) -> dict[str, LineLimits]:
+        if limits:
+            from model.evaluation.promotion.benchmark_names import check_names  # it needs all that makes benchmarks
+
+            check_names(limits)
+        return limits
+
     def limits(self, source: str, category: str) -> LineLimits:
         """The limits that hold for a source."""
-        own, wider = self.sources.get(source, LineLimits()), self.category_limits(category)
-        return LineLimits(
-            allowed_drop=wider.allowed_drop if own.allowed_drop is None else own.allowed_drop,
-            evidence=own.evidence or wider.evidence,
-            require=own.require,
-        )
+        return _within(self.sources.get(source), self.category_limits(category))
 
     def category_limits(self, category: str) -> LineLimits:
         """The limits that hold for a category as a whole."""
-        own = self.categories.get(category, LineLimits())  # type: ignore[call-overload]
-        return LineLimits(
-            allowed_drop=self.allowed_drop if own.allowed_drop is None else own.allowed_drop,
-            evidence=own.evidence or self.evidence,
-            require=own.require,
-        )
+        return _within(self.categories.get(category), self._section)  # type: ignore[call-overload]
+
+    def benchmark_limits(self, line: str) -> LineLimits:
+        """The limits that hold for one line of a benchmark (`benchmarks.line_name`)."""
+        whole = self.benchmarks.get(benchmark_of(line))
+        limits = _within(whole, self._section)
+        return _within(self.benchmarks.get(line), limits, require=limits.require)
+
+    @property
+    def _section(self) -> LineLimits:
+        return LineLimits(allowed_drop=self.allowed_drop, evidence=self.evidence)
+
+
+def benchmark_of(line: str) -> str:
+    """The benchmark that a line is about; its name has no stroke."""
+    return line.partition("/")[0]
+
+
+def _within(own: LineLimits | None, wider: LineLimits, require: float | None = None) -> LineLimits:
+    """A line's own limits, completed by those of the level above; `require` where it asks for no score itself."""
+    own = own or LineLimits()
+    return LineLimits(
+        allowed_drop=wider.allowed_drop if own.allowed_drop is None else own.allowed_drop,
+        evidence=own.evidence or wider.evidence,
+        require=require if own.require is None else own.require,
+    )

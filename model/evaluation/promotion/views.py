@@ -12,16 +12,29 @@ WORDS = {
     "new": "new",
     "gone": "gone",
     "unmatched": "not comparable",
+    "unjudged": "needs a judge",
     "below_minimum": "below minimum",
 }
-HEADERS = ("line", "decision", "why", "shared", "before, %", "now, %", "difference", "interval", "allowed drop")
+HEADERS = (
+    "line",
+    "level",
+    "decision",
+    "why",
+    "shared",
+    "before, %",
+    "now, %",
+    "difference",
+    "interval",
+    "allowed drop",
+)
 
 
 def comparison_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row of texts for each line of a report, in the order of `HEADERS`; differences are points of per cent."""
     return [
         (
-            line["name"] if line["level"] == "source" else f"{line['name']} (category)",
+            line["name"],
+            line["level"],
             WORDS[line["decision"]],
             "; ".join([line["reason"], *line["notes"]]),
             f"{line['shared']:,}",
@@ -38,7 +51,7 @@ def comparison_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
 def comparison_markdown(report: dict[str, Any]) -> str:
     """The whole report as a page in Markdown."""
     title = f"# Promotion: {verdict(report)}"
-    lines = f"\n\n{markdown_table(HEADERS, comparison_rows(report), left=3)}" if report["lines"] else ""
+    lines = f"\n\n{markdown_table(HEADERS, comparison_rows(report), left=4)}" if report["lines"] else ""
     return f"{title}\n\n{escaped(against(report))}{lines}"
 
 
@@ -53,6 +66,11 @@ def comparison_metrics(report: dict[str, Any]) -> dict[str, float]:
     }
     counts = {"promotion.accepted": float(report["accepted"]), "promotion.lines": float(len(report["lines"]))}
     return counts | {"promotion.refused": float(sum(line["refused"] for line in report["lines"]))} | differences
+
+
+def line_label(line: dict[str, Any]) -> str:
+    """A line's name where sources, categories and benchmarks stand together."""
+    return str(line["name"]) if line["level"] == "source" else f"{line['name']} ({line['level']})"
 
 
 def verdict(report: dict[str, Any]) -> str:

@@ -6,10 +6,15 @@ from data.reporting.html import Badge, Block, Cell, Chart, KeyValues, Section, T
 from data.reporting.intervals import IntervalPlot, IntervalRow
 from model.evaluation.promotion.decision import confidence_text
 from model.evaluation.promotion.gate import STEP
-from model.evaluation.promotion.views import WORDS, interval, points, share, verdict
+from model.evaluation.promotion.views import WORDS, interval, line_label, points, share, verdict
 from model.evaluation.run_folder import RunFolder
 
 TONES: dict[str, Tone] = {"better": "good", "same": "plain", "worse_allowed": "warn", "new": "plain"}
+LEVELS = ("source", "category", "benchmark")
+BENCHMARKS = (
+    " A benchmark is compared by what its published score is a mean of: a question, one of CircularEval only if every "
+    "rotation of it is right; HallusionBench in three lines, by question, figure and question over its figures."
+)
 HEADERS = ("Asked", "Shared", "Before", "Now", "Difference", "Interval", "Allowed drop", "Decision")
 
 
@@ -27,14 +32,14 @@ def promotion_section(run: RunFolder) -> Section:
         )
         plot = IntervalPlot(title=title, x_label=label, rows=rows, x_format=lambda value: f"{100 * value:+.3g}")
         blocks.append(Chart(figures=(plot,)))
-    blocks.append(_table("Source", "source", report))
-    if any(line["level"] == "category" for line in report["lines"]):
-        blocks.append(_table("Category", "category", report))
+    present = {line["level"] for line in report["lines"]} | {"source"}
+    blocks += [_table(level, report) for level in LEVELS if level in present]
     blocks.append(_reasons(report))
     return Section(title="Promotion", blocks=tuple(blocks))
 
 
 def _in_words(report: dict[str, Any]) -> str:
+    benchmarks = BENCHMARKS if any(line["level"] == "benchmark" for line in report["lines"]) else ""
     all_lines = report["confidence_together"]
     family = f" All intervals together hold with {confidence_text(all_lines)} % confidence." if all_lines else ""
     return (
@@ -42,6 +47,7 @@ def _in_words(report: dict[str, Any]) -> str:
         "it, scored by the same rules. Scores are per cent. Questions that share an image or a conversation are drawn "
         f"together, {report['resamples']:,} times, for the interval. A line whose interval holds zero is the same."
         + family
+        + benchmarks
     )
 
 
@@ -54,14 +60,15 @@ def _decision(report: dict[str, Any]) -> tuple[tuple[str, Cell], ...]:
         ("Name in the registry", report["model"]),
         ("Predecessor", against),
         ("Checkpoint", report["candidate"][:16]),
-        ("Rules", report["rules"]),
+        ("Rules of held-out questions", report["rules"]),
+        *((("Rules of benchmarks", rules),) if (rules := report.get("benchmark_rules")) else ()),
     ]
     return (*items, *(("Note", note) for note in report["notes"]))
 
 
-def _table(first: str, level: str, report: dict[str, Any]) -> Table:
+def _table(level: str, report: dict[str, Any]) -> Table:
     rows = tuple(_row(line) for line in report["lines"] if line["level"] == level)
-    return Table(headers=(first, *HEADERS), rows=rows)
+    return Table(headers=(level.capitalize(), *HEADERS), rows=rows)
 
 
 def _row(line: dict[str, Any]) -> tuple[Cell, ...]:
@@ -80,7 +87,7 @@ def _row(line: dict[str, Any]) -> tuple[Cell, ...]:
 
 def _reasons(report: dict[str, Any]) -> Table:
     """Why each line was decided so: too long for a column among the numbers."""
-    rows = tuple((line["name"], "; ".join([line["reason"], *line["notes"]])) for line in report["lines"])
+    rows = tuple((line_label(line), "; ".join([line["reason"], *line["notes"]])) for line in report["lines"])
     return Table(headers=("Line", "Why"), rows=rows)
 
 
@@ -89,9 +96,8 @@ def _tone(line: dict[str, Any]) -> Tone:
 
 
 def _bar(line: dict[str, Any]) -> IntervalRow:
-    name = line["name"] if line["level"] == "source" else f"{line['name']} (category)"
     return IntervalRow(
-        name=name,
+        name=line_label(line),
         value=line["difference"],
         low=line["low"],
         high=line["high"],
