@@ -4,8 +4,8 @@ Local files are linked to their name when they are complete, objects are put wit
 and SeaweedFS carry out as one step. So a reader never sees a part, and a process that dies leaves nothing.
 """
 
+import io
 import os
-import uuid
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import certifi
 import urllib3
 
 from data.errors import AerieError
-from data.files import exists, is_s3, read_bytes
+from data.files import exists, is_s3, read_bytes, whole_file
 from data.object_client import PATIENCE, client, patiently
 
 WRITTEN, TAKEN = {200, 201}, {409, 412}  # 409: another's conditional write of the same object is under way
@@ -25,20 +25,13 @@ def create_once(uri: str, payload: bytes) -> bool:
 
 
 def _create_file(target: Path, payload: bytes) -> bool:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, target)
+        with whole_file(target, io.BytesIO(payload)) as whole:
+            os.link(whole, target)
     except FileExistsError:
         return False
     except PermissionError as error:  # also what a file system without hard links says
         raise AerieError(f"can't write {target} ({error.strerror}); use a disk with hard links, or s3://") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
 
 

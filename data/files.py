@@ -1,8 +1,13 @@
 """Whole-file reads and atomic writes on local folders and s3:// buckets."""
 
+import io
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from data.errors import AerieError
 from data.object_store import object_exists, read_object, write_object
@@ -53,19 +58,24 @@ def write_bytes(uri: str, payload: bytes) -> None:
     if is_s3(uri):
         write_object(uri, payload)
         return
-    target = Path(uri)
+    with whole_file(Path(uri), io.BytesIO(payload)) as whole:
+        os.replace(whole, uri)
+
+
+@contextmanager
+def whole_file(target: Path, content: BinaryIO) -> Iterator[Path]:
+    """A file beside `target` with all the content, safely on the disk, to be renamed or linked to it; else it goes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # A plain name and open() keep the umask's permissions, which mkstemp would narrow to the owner.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as stream:
-            stream.write(payload)
+            shutil.copyfileobj(content, stream, 1 << 20)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
+        yield temporary
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def exists(uri: str) -> bool:

@@ -8,6 +8,7 @@ import typer
 
 from data.errors import AerieError
 from pipelines.local_run import storage_root
+from pipelines.options import Checkpoint, LocalStorage, Tokenizer
 from pipelines.people import for_people
 
 chat_app = typer.Typer()
@@ -15,18 +16,14 @@ chat_app = typer.Typer()
 
 @chat_app.command()
 def chat(
-    checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint or of a run, or a run's name.")
-    ],
+    checkpoint: Checkpoint,
     question: Annotated[
         str | None, typer.Argument(metavar="[QUESTION]", help="Without one, questions are read until the end of input.")
     ] = None,
     images: Annotated[
         list[str] | None, typer.Option("--image", metavar="FILE", help="A picture; repeat for several.")
     ] = None,
-    tokenizer: Annotated[
-        str, typer.Option("--tokenizer", help="tokenizer.json or its folder, where the checkpoint has none.")
-    ] = "",
+    tokenizer: Tokenizer = "",
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 256,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0: always the most likely token; 1: as the network says.")
@@ -36,7 +33,7 @@ def chat(
         typer.Option("--top-p", min=0.0001, max=1, help="Draw from the likeliest tokens of this total probability."),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds draw equal answers.")] = 0,
-    storage: Annotated[str, typer.Option("--storage", help="Folder that holds all runs.")] = "artifacts",
+    storage: LocalStorage = "artifacts",
 ) -> None:
     """Ask a trained checkpoint about pictures.
 

@@ -17,6 +17,7 @@ from pipelines.checkpoint_cli import checkpoints
 from pipelines.cluster_cli import cluster
 from pipelines.data_cli import data
 from pipelines.models_cli import models_app
+from pipelines.options import Storage
 from pipelines.people import for_people
 from pipelines.plan_cli import planning
 from pipelines.score_cli import scoring
@@ -38,7 +39,6 @@ app.add_typer(data, name="data")
 app.add_typer(benchmarks, name="benchmarks")
 app.add_typer(models_app, name="models")
 RECIPES = Path(__file__).parent / "recipes"
-STORAGE_HELP = "Folder (or s3:// prefix) that holds all runs."
 
 
 class Runner(StrEnum):
@@ -46,9 +46,6 @@ class Runner(StrEnum):
 
     subprocess = "subprocess"
     docker = "docker"
-
-
-Storage = Annotated[str, typer.Option("--storage", help=STORAGE_HELP)]
 
 
 @contextmanager

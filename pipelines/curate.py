@@ -12,7 +12,7 @@ from components.gate import gate
 from components.selection import selection
 from components.sourcing import sourcing
 from components.validation import enforcement, validation
-from pipelines.placement import DATA, GATE, LIFETIME, Place, manifest_of, place
+from pipelines.placement import AUGMENTATION, DATA, GATE, LIFETIME, Place, manifest_of, place
 
 
 @dsl.pipeline(
@@ -51,5 +51,5 @@ def curate(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, s
     gated = step(gate, validation_sha256=enforced, embedding_sha256=embedded, **run)
     filtered = step(filtering, gate_sha256=gated, embedding_sha256=embedded, **run)
     selected = step(selection, filtering_sha256=filtered, embedding_sha256=embedded, **run)
-    augmented = step(augmentation, selection_sha256=selected, **run)
+    augmented = step(augmentation, AUGMENTATION, selection_sha256=selected, **run)
     return step(formatting, augmentation_sha256=augmented, validation_sha256=enforced, **run)

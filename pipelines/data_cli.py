@@ -12,11 +12,11 @@ from rich.table import Table
 from data.snapshots import Snapshot, snapshot, version_snapshot
 from data.version_diff import Change, VersionDiff, diff
 from data.versions import history
+from pipelines.options import AsJson
 from pipelines.people import for_people
 
 data = typer.Typer(no_args_is_help=True, help="Versions of the data: which there are, and what changed.")
 Repository = Annotated[Path, typer.Option("--repository", help="Folder with dvc.lock, in Git.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SHORT = 10
 
 

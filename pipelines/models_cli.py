@@ -10,11 +10,10 @@ from rich.table import Table
 
 from data.errors import AerieError
 from model.evaluation.promotion.registry import Entry, document, entries, models, registry_folder
+from pipelines.options import AsJson, Storage
 from pipelines.people import for_people
 
 models_app = typer.Typer(no_args_is_help=True, help="Accepted checkpoints: which there are, and what each holds.")
-Storage = Annotated[str, typer.Option("--storage", help="Folder (or s3:// prefix) that holds all runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SHORT = 10
 
 

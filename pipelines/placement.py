@@ -4,7 +4,7 @@ The local runner ignores all of it. Pods are admitted by Kueue from the queue na
 TrainJobs: KFP's pods drop all capabilities, so they have no RDMA, and a stage's own task only launches and watches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -28,6 +28,25 @@ LIFETIME = dsl.PipelineConfig(ttl_seconds_after_success=7 * DAY, ttl_seconds_aft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What a task asks over the network besides KFP and the store.
+
+    name: value of the pod's label CALLS_LABEL, by which the network policies of infra/ let the task through; its key,
+        if it wants one, lies in the Secret aerie-NAME.
+    key: the key's name in that Secret, and the variable that holds it in the task.
+    """
+
+    name: str
+    key: str
+
+
+CALLS_LABEL = "aerie.dev/calls"
+ENDPOINT = Service(name="endpoint", key="AERIE_ENDPOINT_API_KEY")  # `api_key_env` of a recipe's endpoint
+MODEL_REGISTRY = Service(name="model-registry", key="MODEL_REGISTRY_TOKEN")
+SERVICES = (ENDPOINT, MODEL_REGISTRY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """One kind of task.
 
@@ -41,11 +60,14 @@ class Place:
     gpus: int = 0
     cached: bool = True
     retries: int = 0
+    calls: Service | None = None
 
 
 SMALL = Place(cpu="1", memory="2Gi", retries=2)
 DATA = Place(cpu="4", memory="16Gi", retries=2)
+AUGMENTATION = replace(DATA, calls=ENDPOINT)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
+ACCEPTANCE = replace(GATE, calls=MODEL_REGISTRY)
 LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
 PROMOTION = Place(cpu="1", memory="4Gi", cached=False)  # reads the registry, which no parameter describes
@@ -77,6 +99,9 @@ def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask
     kubernetes.add_pod_label(task, PRIORITY_LABEL, DATA_PRIORITY)
     kubernetes.use_secret_as_env(task, STORAGE, {key: key for key in STORAGE_SECRETS})
     kubernetes.use_config_map_as_env(task, STORAGE, {key: key for key in STORAGE_SETTINGS})
+    if service := at.calls:
+        kubernetes.add_pod_label(task, CALLS_LABEL, service.name)
+        kubernetes.use_secret_as_env(task, f"aerie-{service.name}", {service.key: service.key}, optional=True)
     if name:
         task.set_display_name(name)
     return task

@@ -14,6 +14,7 @@ from components.stage_1_5 import stage_1_5
 from components.stage_2 import stage_2
 from components.tokenizer import tokenizer
 from pipelines.placement import (
+    ACCEPTANCE,
     DATA,
     EVALUATION,
     GATE,
@@ -76,7 +77,7 @@ def stages(
 
 def accepting(promotion_sha256: Any, **run: Any) -> dsl.PipelineTask:
     """The last task of a graph: it fails when the comparison says no."""
-    return place(acceptance(promotion_sha256=promotion_sha256, **run), GATE, "acceptance")
+    return place(acceptance(promotion_sha256=promotion_sha256, **run), ACCEPTANCE, "acceptance")
 
 
 def cleaning_up(storage_uri: str, run_id: str, training_runtime: str) -> dsl.ExitHandler:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from pipelines.chat_cli import checkpoint_place
+from pipelines.options import AsJson, Checkpoint, LocalStorage, Tokenizer
 from pipelines.people import for_people
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ Rules = Annotated[
     str, typer.Option("--rules", help="Rule set: eagle2, vlmevalkit or lmms-eval, each as that tool reads answers.")
 ]
 AllRules = Annotated[bool, typer.Option("--all-rules", help="Score by every rule set and show how far they differ.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Judge = Annotated[
     str,
     typer.Option("--judge", metavar="FILE", help="YAML of an OpenAI-compatible endpoint (url, model, cache_uri, ...)."),
@@ -72,17 +72,13 @@ def score(
 
 @scoring.command()
 def evaluate(
-    checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint or of a run, or a run's name.")
-    ],
+    checkpoint: Checkpoint,
     data: Data,
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Folder (or s3://) for a prediction set each.")],
     benchmarks: Annotated[
         list[str] | None, typer.Option("--benchmark", metavar="NAME", help="Repeat for several; without it, all.")
     ] = None,
-    tokenizer: Annotated[
-        str, typer.Option("--tokenizer", help="tokenizer.json or its folder, where the checkpoint has none.")
-    ] = "",
+    tokenizer: Tokenizer = "",
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 1024,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Questions at once; only sets the speed.")
@@ -92,7 +88,7 @@ def evaluate(
     rules: Rules = DEFAULT_RULES,
     all_rules: AllRules = False,
     judge: Judge = "",
-    storage: Annotated[str, typer.Option("--storage", help="Folder that holds all runs.")] = "artifacts",
+    storage: LocalStorage = "artifacts",
     as_json: AsJson = False,
 ) -> None:
     """Let a checkpoint answer benchmarks, and score the answers.

@@ -104,10 +104,10 @@ def store_recipe(recipe_file: str, uri: str) -> None:
 
 
 def _start_once(api: KfpApi, wanted: Order, ids: VersionIds, experiment: str) -> Outcome:
-    claims, pace = Claims(wanted.parameters["storage_uri"], wanted.run_id, api.pace), api.pace
+    claims, pace = Claims(wanted.parameters["storage_uri"], wanted.run_id), api.pace
     begun, number, posted, last = pace.clock(), 1, False, "another submitter has claimed it"
     while pace.clock() - begun < GIVE_UP_SECONDS:
-        ours, since = claims.take(number), pace.clock()
+        since, ours = pace.clock(), claims.take(number)  # in this order: a slow store uses up the claim's freshness
         if found := _find(api, wanted, experiment):
             return Outcome(run=found, started=posted)
         patience = STALE_SECONDS

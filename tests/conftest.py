@@ -1,8 +1,9 @@
-"""An S3 server for every test that wants one, and a faulty proxy in front of it."""
+"""Servers for every test that wants one: S3, a faulty proxy in front of it, an OpenAI-compatible endpoint."""
 
 import uuid
 from collections.abc import Iterator
 
+import openai_server
 import pytest
 import s3_proxy
 import seaweed
@@ -51,6 +52,22 @@ def faulty(faulty_proxy, s3_uri, monkeypatch) -> s3_proxy.FaultyProxy:
     monkeypatch.setenv("AWS_ENDPOINT_URL", faulty_proxy.url)
     monkeypatch.setattr(object_client, "PATIENCE", QUICK)
     return faulty_proxy
+
+
+@pytest.fixture(scope="session")
+def llm_process() -> Iterator[openai_server.OpenAiServer]:
+    """A running endpoint, one a test session."""
+    server = openai_server.OpenAiServer(openai_server.KEY)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def llm(llm_process, monkeypatch) -> openai_server.OpenAiServer:
+    """An endpoint without faults and with an empty log; `KEY_NAME` is the variable that holds its key."""
+    llm_process.reset()
+    monkeypatch.setenv(openai_server.KEY_NAME, openai_server.KEY)
+    return llm_process
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ PIPELINES_MAY_USE |= {"model.evaluation.scoring", "model.evaluation.benchmark_ru
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do
 PIPELINES_MAY_USE |= {"model.evaluation.promotion.registry"}  # what `aerie models` shows
+PIPELINES_MAY_USE |= {"data.create_once"}  # what the claims of `aerie submit` are made of
 PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  # what `aerie data` shows
 PIPELINES_MAY_USE |= {
     f"model.evaluation.benchmarks.{part}" for part in ("cards", "places", "reading")

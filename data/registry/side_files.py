@@ -1,9 +1,7 @@
 """Side files of a step that may be larger than memory: rows are spooled to a temporary Parquet file, then attached."""
 
 import os
-import shutil
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,7 +9,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.files import is_s3, join
+from data.files import is_s3, join, whole_file
 from data.object_store import upload_file
 from data.registry.raw.places import file_hash
 
@@ -59,15 +57,5 @@ def _put(source: Path, uri: str) -> None:
     if is_s3(uri):
         upload_file(str(source), uri)
         return
-    target = Path(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with source.open("rb") as whole, temporary.open("wb") as stream:
-            shutil.copyfileobj(whole, stream, 1 << 20)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with source.open("rb") as content, whole_file(Path(uri), content) as whole:
+        os.replace(whole, uri)

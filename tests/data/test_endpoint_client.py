@@ -6,8 +6,8 @@ import json
 import threading
 import traceback
 
-import openai_server
 import pytest
+from openai_server import KEY, KEY_NAME
 from PIL import Image
 
 from data.curation.endpoint.chat import ChatRequest, data_url, read_answer
@@ -21,28 +21,12 @@ from data.images import encode_png, image_ref
 from data.settings.base import validated
 from data.settings.endpoint import EndpointSettings
 
-KEY = "sk-planted-key-0123456789"
-NAME = "AERIE_TEST_ENDPOINT_KEY"
 REQUEST = ChatRequest(system="Argue. Answer: last.", text="Question: What is 3 + 4?\nCorrect answer: 7", version="v")
-
-
-@pytest.fixture(scope="module")
-def process():
-    server = openai_server.OpenAiServer(KEY)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(process, monkeypatch):
-    process.reset()
-    monkeypatch.setenv(NAME, KEY)
-    return process
 
 
 def settings_for(url, **given):
     quick = {"first_pause_seconds": 0.002, "longest_pause_seconds": 0.01, "timeout_seconds": 5.0, "cache_uri": "cache"}
-    return EndpointSettings(**{"url": url, "model": "m", "api_key_env": NAME, **quick, **given})
+    return EndpointSettings(**{"url": url, "model": "m", "api_key_env": KEY_NAME, **quick, **given})
 
 
 def client_for(url, stop=None, **given):
@@ -50,14 +34,14 @@ def client_for(url, stop=None, **given):
     return EndpointClient(settings, Pace(), Traffic(), stop or threading.Event())
 
 
-def faults(server):
-    return [request["fault"] for request in server.requests()]
+def faults(llm):
+    return [request["fault"] for request in llm.requests()]
 
 
-def test_an_answer_with_what_it_used(server):
-    answer = client_for(server.url).complete(REQUEST)
+def test_an_answer_with_what_it_used(llm):
+    answer = client_for(llm.url).complete(REQUEST)
     assert answer.text.endswith("\nAnswer: 7")
-    assert (answer.finish_reason, answer.estimated, answer.model, answer.host) == ("stop", False, "m", server.at)
+    assert (answer.finish_reason, answer.estimated, answer.model, answer.host) == ("stop", False, "m", llm.at)
     assert answer.prompt_tokens == len(REQUEST.text.split())
     assert answer.completion_tokens == len(answer.text.split())
 
@@ -66,33 +50,33 @@ TRANSIENT = ["busy", "error", "drop", "truncated", "no_json", "cut_json", "empty
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_what_passes_is_tried_again(server, fault):
-    server.reset([fault, fault])
-    client = client_for(server.url)
+def test_what_passes_is_tried_again(llm, fault):
+    llm.reset([fault, fault])
+    client = client_for(llm.url)
     assert client.complete(REQUEST).text.endswith("Answer: 7")
-    assert faults(server) == [fault, fault, "pass"]
+    assert faults(llm) == [fault, fault, "pass"]
     counts = client.traffic.document()
     assert (counts["requests"], counts["retries"]) == (3, 2)
     assert ("lost_prompt_tokens" in counts) == (fault not in {"busy", "error"})
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_what_does_not_pass_is_told_with_what_to_do(server, fault):
-    server.reset([fault] * 9)
+def test_what_does_not_pass_is_told_with_what_to_do(llm, fault):
+    llm.reset([fault] * 9)
     with pytest.raises(EndpointFailedError, match=r"3 time\(s\) in a row.*paid answers are kept in cache") as raised:
-        client_for(server.url, tries=3).complete(REQUEST)
-    assert server.at in str(raised.value)
+        client_for(llm.url, tries=3).complete(REQUEST)
+    assert llm.at in str(raised.value)
     assert not raised.value.hopeless
-    assert faults(server) == [fault] * 3
+    assert faults(llm) == [fault] * 3
 
 
 @pytest.mark.parametrize("fault", ["silent", "drip"])
-def test_a_slow_answer_is_given_up(server, fault):
+def test_a_slow_answer_is_given_up(llm, fault):
     """`drip` sends a few bytes now and then, which no timeout of a socket notices."""
-    server.reset([fault] * 2, seconds=0.6 if fault == "silent" else 0.1)
+    llm.reset([fault] * 2, seconds=0.6 if fault == "silent" else 0.1)
     with pytest.raises(EndpointFailedError, match="timed out"):
-        client_for(server.url, tries=2, timeout_seconds=0.3).complete(REQUEST)
-    assert faults(server) == [fault] * 2
+        client_for(llm.url, tries=2, timeout_seconds=0.3).complete(REQUEST)
+    assert faults(llm) == [fault] * 2
 
 
 def test_nobody_there():
@@ -100,9 +84,9 @@ def test_nobody_there():
         client_for("http://127.0.0.1:1/v1", tries=2, api_key_env=None).complete(REQUEST)
 
 
-def test_retry_after_holds_everybody(server):
-    server.reset(["busy"], retry_after="0.4")
-    held = client_for(server.url)
+def test_retry_after_holds_everybody(llm):
+    llm.reset(["busy"], retry_after="0.4")
+    held = client_for(llm.url)
     started = threading.Event()
     seen = {}
 
@@ -115,69 +99,69 @@ def test_retry_after_holds_everybody(server):
     hold, held.pace.hold = held.pace.hold, lambda seconds: (hold(seconds), started.set())
     held.complete(REQUEST)
     thread.join()
-    busy, *after = server.requests()
+    busy, *after = llm.requests()
     assert len(after) == 2
     assert min(request["at"] for request in after) >= busy["at"] + 0.35
 
 
-def test_an_endpoint_that_asks_for_hours_has_failed(server):
-    server.reset(["busy"] * 3, retry_after="7200")
+def test_an_endpoint_that_asks_for_hours_has_failed(llm):
+    llm.reset(["busy"] * 3, retry_after="7200")
     with pytest.raises(EndpointFailedError, match=r"status 429, 1 time.*come back in 7200 s"):
-        client_for(server.url).complete(REQUEST)
-    assert faults(server) == ["busy"]
+        client_for(llm.url).complete(REQUEST)
+    assert faults(llm) == ["busy"]
 
 
 @pytest.mark.parametrize("value", ["soon", "", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_retry_after_of_other_forms(server, value):
-    server.reset(["busy"], retry_after=value)
-    assert client_for(server.url).complete(REQUEST).text
+def test_a_retry_after_of_other_forms(llm, value):
+    llm.reset(["busy"], retry_after=value)
+    assert client_for(llm.url).complete(REQUEST).text
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("bad_key", f"refuses the key in {NAME} .status 401.; correct it"),
+        ("bad_key", f"refuses the key in {KEY_NAME} .status 401.; correct it"),
         ("no_model", "answers status 404 at .*/v1/chat/completions; correct `url` and `model`"),
         ("redirect", "answers status 307"),
         ("no_credit", "wants to be paid first"),
     ],
 )
-def test_what_no_patience_mends(server, fault, words):
-    server.reset([fault])
+def test_what_no_patience_mends(llm, fault, words):
+    llm.reset([fault])
     with pytest.raises(EndpointFailedError, match=words) as raised:
-        client_for(server.url).complete(REQUEST)
+        client_for(llm.url).complete(REQUEST)
     assert raised.value.hopeless
-    assert faults(server) == [fault]
+    assert faults(llm) == [fault]
 
 
-def test_a_wrong_or_missing_key(server, monkeypatch):
-    monkeypatch.setenv(NAME, "another")
-    with pytest.raises(EndpointFailedError, match=f"refuses the key in {NAME}"):
-        client_for(server.url).complete(REQUEST)
+def test_a_wrong_or_missing_key(llm, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, "another")
+    with pytest.raises(EndpointFailedError, match=f"refuses the key in {KEY_NAME}"):
+        client_for(llm.url).complete(REQUEST)
     with pytest.raises(EndpointFailedError, match="refuses requests without a key"):
-        client_for(server.url, api_key_env=None).complete(REQUEST)
-    monkeypatch.delenv(NAME)
-    with pytest.raises(AerieError, match=f"set the environment variable {NAME}"):
-        client_for(server.url)
-    monkeypatch.setenv(NAME, f"{KEY}\nX-Evil: 1")
+        client_for(llm.url, api_key_env=None).complete(REQUEST)
+    monkeypatch.delenv(KEY_NAME)
+    with pytest.raises(AerieError, match=f"set the environment variable {KEY_NAME}"):
+        client_for(llm.url)
+    monkeypatch.setenv(KEY_NAME, f"{KEY}\nX-Evil: 1")
     with pytest.raises(AerieError, match="no HTTP header may have") as raised:
-        client_for(server.url)
+        client_for(llm.url)
     assert KEY not in str(raised.value)
 
 
-def test_a_request_that_is_refused_concerns_itself_alone(server):
-    server.reset(["refuse"])
-    client = client_for(server.url)
+def test_a_request_that_is_refused_concerns_itself_alone(llm):
+    llm.reset(["refuse"])
+    client = client_for(llm.url)
     with pytest.raises(RequestRefusedError, match=r"status 400: .*your key is Bearer \*\*\*"):
         client.complete(REQUEST)
     assert client.complete(REQUEST).text
 
 
 @pytest.mark.parametrize("fault", [*TRANSIENT, "bad_key", "no_model", "redirect", "refuse", "silent"])
-def test_the_key_is_in_no_exception(server, fault):
-    server.reset([fault] * 2, seconds=0.4)
+def test_the_key_is_in_no_exception(llm, fault):
+    llm.reset([fault] * 2, seconds=0.4)
     with pytest.raises((EndpointFailedError, RequestRefusedError)) as raised:
-        client_for(server.url, tries=2, timeout_seconds=0.2).complete(REQUEST)
+        client_for(llm.url, tries=2, timeout_seconds=0.2).complete(REQUEST)
     error, shown = raised.value, "".join(traceback.format_exception(raised.value))
     while error is not None:
         shown += f"{error!s} {error!r} {error.args!r}"
@@ -185,18 +169,18 @@ def test_the_key_is_in_no_exception(server, fault):
     assert KEY not in shown
 
 
-def test_an_address_that_speaks_no_tls(server):
+def test_an_address_that_speaks_no_tls(llm):
     with pytest.raises(EndpointFailedError, match="no TLS, 2 time"):
-        client_for(server.url.replace("http:", "https:"), tries=2).complete(REQUEST)
+        client_for(llm.url.replace("http:", "https:"), tries=2).complete(REQUEST)
 
 
-def test_the_way_leads_through_the_proxy_of_the_environment(server, monkeypatch):
+def test_the_way_leads_through_the_proxy_of_the_environment(llm, monkeypatch):
     url = "http://model.invalid/v1"
     for name in ("http_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@{server.at}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@{llm.at}")
     client_for(url).complete(REQUEST)
-    seen = server.requests()[0]
+    seen = llm.requests()[0]
     assert seen["path"] == "http://model.invalid/v1/chat/completions"
     assert base64.b64decode(seen["login"].removeprefix("Basic ")) == b"me:p@ss"
     monkeypatch.setenv("NO_PROXY", "model.invalid")
@@ -212,19 +196,19 @@ def test_the_way_leads_through_the_proxy_of_the_environment(server, monkeypatch)
         client_for(url, tries=1).complete(REQUEST)
 
 
-def test_text_that_utf_8_can_not_say_is_marked(server):
-    server.reset(["surrogate"])
-    assert "\N{REPLACEMENT CHARACTER}" in client_for(server.url).complete(REQUEST).text
+def test_text_that_utf_8_can_not_say_is_marked(llm):
+    llm.reset(["surrogate"])
+    assert "\N{REPLACEMENT CHARACTER}" in client_for(llm.url).complete(REQUEST).text
 
 
-def test_a_repeated_key_is_blanked(server):
-    server.reset(["echo_key"])
-    assert client_for(server.url).complete(REQUEST).text.startswith("Your header was Bearer ***.")
+def test_a_repeated_key_is_blanked(llm):
+    llm.reset(["echo_key"])
+    assert client_for(llm.url).complete(REQUEST).text.startswith("Your header was Bearer ***.")
 
 
-def test_answers_of_unusual_form(server):
-    server.reset(["no_usage", "think", "refusal_field", "length", "empty", "flood"])
-    client = client_for(server.url)
+def test_answers_of_unusual_form(llm):
+    llm.reset(["no_usage", "think", "refusal_field", "length", "empty", "flood"])
+    client = client_for(llm.url)
     no_usage, think, refusal, length, empty, flood = (client.complete(REQUEST) for _ in range(6))
     assert no_usage.estimated
     assert no_usage.completion_tokens > 5
@@ -236,20 +220,20 @@ def test_answers_of_unusual_form(server):
     assert MAX_ANSWER_BYTES < 5 << 20
 
 
-def test_images_go_as_data_urls(server):
+def test_images_go_as_data_urls(llm):
     image = image_ref(encode_png(Image.new("RGB", (8, 8), "red")), "misleading.jpg")
     assert data_url(image).startswith("data:image/png;base64,")
     request = ChatRequest(system="", text="Question: What is it?\nCorrect answer: red", images=(image, image))
-    client_for(server.url).complete(request)
-    assert server.requests()[0]["images"] == 2
-    settings = settings_for(server.url)
+    client_for(llm.url).complete(request)
+    assert llm.requests()[0]["images"] == 2
+    settings = settings_for(llm.url)
     document = json.loads(request.body(settings))
     assert [part["type"] for part in document["messages"][0]["content"]] == ["image_url", "image_url", "text"]
 
 
-def test_the_body_is_the_recipes(server):
+def test_the_body_is_the_recipes(llm):
     settings = settings_for(
-        server.url, temperature=0.7, max_tokens=9, max_tokens_field="max_completion_tokens", extra={"top_p": 0.9}
+        llm.url, temperature=0.7, max_tokens=9, max_tokens_field="max_completion_tokens", extra={"top_p": 0.9}
     )
     document = json.loads(REQUEST.body(settings))
     assert (document["model"], document["temperature"], document["top_p"]) == ("m", 0.7, 0.9)

@@ -11,9 +11,9 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-import openai_server
 import pytest
 import yaml
+from openai_server import KEY, KEY_NAME
 from PIL import Image
 
 from data.curation.augmentation import augment_samples
@@ -27,22 +27,7 @@ from data.settings.augmentation import AugmentationSettings
 from data.storage import Manifest, commit, read_attachment, read_samples, write_samples
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY, NAME = "sk-planted-key-0123456789", "AERIE_TEST_ENDPOINT_KEY"
 SOURCES = [{"name": "digits"}]
-
-
-@pytest.fixture(scope="module")
-def process():
-    server = openai_server.OpenAiServer(KEY)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def server(process, monkeypatch):
-    process.reset()
-    monkeypatch.setenv(NAME, KEY)
-    return process
 
 
 def sample_of(number):
@@ -82,7 +67,7 @@ def committed(out, samples):
 def recipe_at(folder, url, endpoint=None, **augmentation):
     quick = {"first_pause_seconds": 0.002, "longest_pause_seconds": 0.01, "timeout_seconds": 5.0, "concurrency": 4}
     if url:
-        place = {"url": url, "model": "m", "api_key_env": NAME, "cache_uri": str(folder / "cache")}
+        place = {"url": url, "model": "m", "api_key_env": KEY_NAME, "cache_uri": str(folder / "cache")}
         augmentation["endpoint"] = {**place, **quick, **(endpoint or {})}
     data = {"sources": SOURCES, "rows_per_shard": 16, "augmentation": augmentation}
     path = folder / f"recipe-{len(list(folder.glob('recipe-*')))}.yaml"
@@ -102,8 +87,8 @@ def entries(sample):
     return sample.meta.get("augmentation", [])
 
 
-def test_reasoning_becomes_one_more_turn_with_its_provenance(server, selection, tmp_path):
-    after, report, manifest = augmented(tmp_path, selection, server.url, cot={})
+def test_reasoning_becomes_one_more_turn_with_its_provenance(llm, selection, tmp_path):
+    after, report, manifest = augmented(tmp_path, selection, llm.url, cot={})
     before = list(read_samples(selection))
     assert [sample.sample_id for sample in after] == [sample.sample_id for sample in before]
     assert not any(count.gap() or count.rows_added or count.dropped for count in manifest.counts)
@@ -118,23 +103,23 @@ def test_reasoning_becomes_one_more_turn_with_its_provenance(server, selection, 
             known = old.conversations[1 + 2 * number].content
             assert question.content == old.conversations[2 * number].content.removeprefix("<image>\n")
             assert answer.content.endswith(f"\nAnswer: {known}")
-            fixed = {"kind": "cot", "mode": "add_turn", "model": "m", "host": server.at, "checked": True}
+            fixed = {"kind": "cot", "mode": "add_turn", "model": "m", "host": llm.at, "checked": True}
             assert fixed.items() <= entry.items()
             assert (entry["pair"], entry["original_answer"]) == (number, known)
             assert len(entry["request"]) == 64
             assert entry["usage"]["completion_tokens"] > 10
     counts = {name: report["rewrites"]["cot"][name] for name in ("status", "fitting", "chosen", "accepted")}
     assert counts == {"status": "done", "fitting": 60, "chosen": 60, "accepted": 60}
-    assert len(server.requests()) == 60
-    assert all(request["images"] == 1 for request in server.requests())
+    assert len(llm.requests()) == 60
+    assert all(request["images"] == 1 for request in llm.requests())
     assert report["endpoint"]["answers"] == 60
     assert json.loads((tmp_path / "out/traffic.json").read_text()) == {"requests": 60}
 
 
-def test_replaced_answers_keep_the_conversations_length(server, selection, tmp_path):
+def test_replaced_answers_keep_the_conversations_length(llm, selection, tmp_path):
     settings = {"cot": {"share": 0.0, "tasks": {"sum": 1.0}, "mode": "replace"}}
     settings |= {"long_answer": {"tasks": {"sum": 0.0}, "mode": "replace"}}
-    after, report, _ = augmented(tmp_path, selection, server.url, **settings)
+    after, report, _ = augmented(tmp_path, selection, llm.url, **settings)
     first = after[1]
     assert first.meta["tasks"] == ["cot", "long_answer"]
     assert first.conversations[0].content == "<image>\nWhat is 1 + 1?"
@@ -144,29 +129,29 @@ def test_replaced_answers_keep_the_conversations_length(server, selection, tmp_p
     assert report["rewrites"]["long_answer"]["accepted"] == report["rewrites"]["cot"]["accepted"] == 30
 
 
-def test_a_pair_is_replaced_once(server, selection, tmp_path):
+def test_a_pair_is_replaced_once(llm, selection, tmp_path):
     both = {"cot": {"mode": "replace"}, "long_answer": {"mode": "replace"}}
-    after, report, _ = augmented(tmp_path, selection, server.url, **both)
+    after, report, _ = augmented(tmp_path, selection, llm.url, **both)
     assert all(set(sample.meta["tasks"]) == {"cot"} for sample in after if sample.source == "pictures")
     assert report["rewrites"]["long_answer"]["accepted"] == 0
 
 
-def test_shares_are_seeded_and_by_task_before_category(server, selection, tmp_path):
+def test_shares_are_seeded_and_by_task_before_category(llm, selection, tmp_path):
     settings = {"share": 1.0, "categories": {"mathematics": 0.5}, "tasks": {"yes_no": 0.0}}
-    after, report, _ = augmented(tmp_path, selection, server.url, cot=settings)
+    after, report, _ = augmented(tmp_path, selection, llm.url, cot=settings)
     chosen = [sample.sample_id for sample in after if entries(sample)]
     assert 8 < len(chosen) == report["rewrites"]["cot"]["chosen"] < 22
     backwards = committed(str(tmp_path / "backwards"), list(read_samples(selection))[::-1])
-    again, _, _ = augmented(tmp_path, backwards, server.url, name="again", cot=settings)
+    again, _, _ = augmented(tmp_path, backwards, llm.url, name="again", cot=settings)
     assert {s.sample_id: s for s in again} == {s.sample_id: s for s in after}
-    assert len(server.requests()) == len(chosen)
+    assert len(llm.requests()) == len(chosen)
 
 
-def test_rules_come_first_and_are_not_rewritten(server, tmp_path):
+def test_rules_come_first_and_are_not_rewritten(llm, tmp_path):
     sample = sample_of(1)
     sample = replace(sample, meta={**sample.meta, "text": "two words"})
     selection = committed(str(tmp_path / "in"), [sample])
-    after, _, _ = augmented(tmp_path, selection, server.url, rules={"ocr_count_words": 1.0}, cot={})
+    after, _, _ = augmented(tmp_path, selection, llm.url, rules={"ocr_count_words": 1.0}, cot={})
     assert after[0].meta["tasks"] == ["sum", "yes_no", "count_words", "cot", "cot"]
     assert [entry.get("rule", entry.get("kind")) for entry in entries(after[0])] == ["ocr_count_words", "cot", "cot"]
 
@@ -186,12 +171,12 @@ REJECTED = {
 }
 
 
-def test_what_fails_the_check_is_counted_and_changes_nothing(server, tmp_path):
+def test_what_fails_the_check_is_counted_and_changes_nothing(llm, tmp_path):
     samples = [sample_of(number) for number in range(100, 156) if number % 4 != 3]
     selection = committed(str(tmp_path / "in"), samples)
     bad = dict(zip((f"{n} + {n}?" for n in range(100, 200) if n % 4 != 3), REJECTED, strict=False))
-    server.reset(match=bad)
-    after, report, _ = augmented(tmp_path, selection, server.url, cot={"tasks": {"yes_no": 0.0}})
+    llm.reset(match=bad)
+    after, report, _ = augmented(tmp_path, selection, llm.url, cot={"tasks": {"yes_no": 0.0}})
     cot = report["rewrites"]["cot"]
     expected = {}
     for reason in REJECTED.values():
@@ -204,25 +189,25 @@ def test_what_fails_the_check_is_counted_and_changes_nothing(server, tmp_path):
     assert all(len(example["after"]) <= 600 for example in cot["rejected_examples"])
 
 
-def test_blind_reasoning_must_find_the_answer_itself(server, selection, tmp_path):
+def test_blind_reasoning_must_find_the_answer_itself(llm, selection, tmp_path):
     settings = {"reveal_answer": False}
-    _, report, _ = augmented(tmp_path, selection, server.url, cot=settings)
-    assert not any("Correct answer" in request["text"] for request in server.requests())
+    _, report, _ = augmented(tmp_path, selection, llm.url, cot=settings)
+    assert not any("Correct answer" in request["text"] for request in llm.requests())
     cot = report["rewrites"]["cot"]
     assert (cot["accepted"], cot["rejected"]) == (30, {"wrong_answer": 30})  # the server can add, but not see
 
 
-def test_the_endpoint_sees_as_many_earlier_pairs_as_the_recipe_says(server, selection, tmp_path):
-    augmented(tmp_path, selection, server.url, cot={"context_pairs": 1}, endpoint={"concurrency": 1})
-    first, second = (request["text"] for request in server.requests()[:2])
+def test_the_endpoint_sees_as_many_earlier_pairs_as_the_recipe_says(llm, selection, tmp_path):
+    augmented(tmp_path, selection, llm.url, cot={"context_pairs": 1}, endpoint={"concurrency": 1})
+    first, second = (request["text"] for request in llm.requests()[:2])
     assert first == "Question: What is 0 + 0?\nCorrect answer: 0"
     assert second.startswith("Earlier in the conversation:\nQ: What is 0 + 0?\nA: 0\n\nQuestion: Is figure 0 red?\n")
 
 
-def test_a_slow_answer_holds_back_a_bounded_number_of_samples(server, tmp_path):
+def test_a_slow_answer_holds_back_a_bounded_number_of_samples(llm, tmp_path):
     """Samples wait behind the first one, whose answer is late: their images must not fill the memory."""
-    server.reset(match={"What is 0 +": "slow"}, seconds=1.0)
-    settings = {"url": server.url, "model": "m", "api_key_env": NAME, "cache_uri": str(tmp_path)}
+    llm.reset(match={"What is 0 +": "slow"}, seconds=1.0)
+    settings = {"url": llm.url, "model": "m", "api_key_env": KEY_NAME, "cache_uri": str(tmp_path)}
     recipe = AugmentationSettings(endpoint=settings, cot={"tasks": {"yes_no": 0.0}})
     taken = []
 
@@ -251,36 +236,36 @@ def test_without_an_endpoint_the_step_says_so_and_writes_no_text(selection, tmp_
     assert not (tmp_path / "out/traffic.json").exists()
 
 
-def test_an_endpoint_without_anything_to_ask_is_left_alone(server, selection, tmp_path, monkeypatch):
-    monkeypatch.delenv(NAME)
-    after, report, _ = augmented(tmp_path, selection, server.url)
+def test_an_endpoint_without_anything_to_ask_is_left_alone(llm, selection, tmp_path, monkeypatch):
+    monkeypatch.delenv(KEY_NAME)
+    after, report, _ = augmented(tmp_path, selection, llm.url)
     assert after == list(read_samples(selection))
     assert report["rewrites"] == {}
 
 
-def test_a_second_run_asks_nothing_and_gives_the_same_manifest(server, selection, tmp_path):
+def test_a_second_run_asks_nothing_and_gives_the_same_manifest(llm, selection, tmp_path):
     settings = {"cot": {}, "long_answer": {}}
-    _, _, one = augmented(tmp_path, selection, server.url, name="one", **settings)
-    server.reset()
+    _, _, one = augmented(tmp_path, selection, llm.url, name="one", **settings)
+    llm.reset()
     operational = {"concurrency": 1, "tries": 2, "requests_per_minute": 1e6}
-    _, _, two = augmented(tmp_path, selection, server.url, name="two", endpoint=operational, **settings)
-    assert server.requests() == []
+    _, _, two = augmented(tmp_path, selection, llm.url, name="two", endpoint=operational, **settings)
+    assert llm.requests() == []
     assert (two.shards, two.attachments, two.fingerprint) == (one.shards, one.attachments, one.fingerprint)
     assert json.loads((tmp_path / "two/traffic.json").read_text()) == {"cache_hits": 120}
 
 
-def test_the_rest_is_skipped_when_the_cost_cap_is_reached(server, selection, tmp_path):
+def test_the_rest_is_skipped_when_the_cost_cap_is_reached(llm, selection, tmp_path):
     priced = {"prompt_price": 10.0, "completion_price": 30.0, "max_cost": 0.06, "tokens_per_image": 50}
-    after, report, _ = augmented(tmp_path, selection, server.url, endpoint=priced, cot={})
+    after, report, _ = augmented(tmp_path, selection, llm.url, endpoint=priced, cot={})
     cot, endpoint = report["rewrites"]["cot"], report["endpoint"]
     assert cot["skipped"] == {"cost cap": 60 - cot["accepted"]}
-    assert 0 < cot["accepted"] == len(server.requests()) < 60
+    assert 0 < cot["accepted"] == len(llm.requests()) < 60
     assert 0.02 < endpoint["cost"] <= 0.06
     assert endpoint["stopped"] == "cost cap"
     assert not any(entries(sample) for sample in after[-10:])
 
 
-def test_an_endpoint_that_is_down(selection, tmp_path, server):
+def test_an_endpoint_that_is_down(selection, tmp_path, llm):
     down, quick = "http://127.0.0.1:1/v1", {"tries": 2}
     with pytest.raises(AerieError, match=r"127\.0\.0\.1:1 .*can't be reached"):
         augmented(tmp_path, selection, down, endpoint=quick, cot={})
@@ -291,23 +276,23 @@ def test_an_endpoint_that_is_down(selection, tmp_path, server):
     assert "can't be reached" in report["endpoint"]["failure"]
 
 
-def test_images_that_stay_outside_are_not_sent(server, tmp_path):
+def test_images_that_stay_outside_are_not_sent(llm, tmp_path):
     sample = replace(sample_of(1), images=(ImageRef(bytes=None, path="far/away.png", width=9, height=9),))
-    _, report, _ = augmented(tmp_path, committed(str(tmp_path / "in"), [sample]), server.url, cot={})
+    _, report, _ = augmented(tmp_path, committed(str(tmp_path / "in"), [sample]), llm.url, cot={})
     assert report["rewrites"]["cot"]["skipped"] == {"image bytes are not in the shard": 2}
-    assert server.requests() == []
+    assert llm.requests() == []
 
 
-def test_one_refused_request_is_counted_and_the_others_go_on(server, selection, tmp_path):
-    server.reset(match={"What is 5 +": "refuse"})
-    _, report, _ = augmented(tmp_path, selection, server.url, cot={})
+def test_one_refused_request_is_counted_and_the_others_go_on(llm, selection, tmp_path):
+    llm.reset(match={"What is 5 +": "refuse"})
+    _, report, _ = augmented(tmp_path, selection, llm.url, cot={})
     assert report["rewrites"]["cot"]["skipped"] == {"refused with status 400": 1}
     assert report["rewrites"]["cot"]["accepted"] == 59
 
 
-def test_the_key_is_in_no_file_and_in_no_line(server, selection, tmp_path, capfd):
-    server.reset(["echo_key", "busy", "error"], match={"What is 5 +": "refuse", "What is 6 +": "echo_key"})
-    recipe = recipe_at(tmp_path, server.url, cot={}, long_answer={})
+def test_the_key_is_in_no_file_and_in_no_line(llm, selection, tmp_path, capfd):
+    llm.reset(["echo_key", "busy", "error"], match={"What is 5 +": "refuse", "What is 6 +": "echo_key"})
+    recipe = recipe_at(tmp_path, llm.url, cot={}, long_answer={})
     augment_samples(recipe, "", selection, str(tmp_path / "out"))
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 100
@@ -318,23 +303,23 @@ def test_the_key_is_in_no_file_and_in_no_line(server, selection, tmp_path, capfd
 
 
 @pytest.mark.parametrize("after", [1, 30])
-def test_a_killed_step_resumes_without_paying_twice(server, selection, tmp_path, after):
+def test_a_killed_step_resumes_without_paying_twice(llm, selection, tmp_path, after):
     """SIGKILL for a real process once the server has seen some requests; the next run ends as if nothing was."""
-    server.reset(match={"Question": "slow"}, seconds=0.03)
-    recipe, out = recipe_at(tmp_path, server.url, cot={}), str(tmp_path / "out")
+    llm.reset(match={"Question": "slow"}, seconds=0.03)
+    recipe, out = recipe_at(tmp_path, llm.url, cot={}), str(tmp_path / "out")
     code = f"from data.curation.augmentation import augment_samples as f; f({recipe!r}, '', {selection!r}, {out!r})"
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {NAME: KEY}, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {KEY_NAME: KEY}, stdout=subprocess.DEVNULL
     )
-    while len(server.requests()) < after:
+    while len(llm.requests()) < after:
         assert child.poll() is None
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert not Path(out, "manifest.json").exists()
-    samples, _, manifest = augmented(tmp_path, selection, server.url, cot={})
+    samples, _, manifest = augmented(tmp_path, selection, llm.url, cot={})
     assert sum(len(entries(sample)) for sample in samples) == 60
-    assert 60 <= len(server.requests()) <= 60 + 4  # four were in flight
+    assert 60 <= len(llm.requests()) <= 60 + 4  # four were in flight
     (tmp_path / "undisturbed").mkdir()
-    _, _, undisturbed = augmented(tmp_path / "undisturbed", selection, server.url, cot={})
+    _, _, undisturbed = augmented(tmp_path / "undisturbed", selection, llm.url, cot={})
     assert (manifest.shards, manifest.attachments) == (undisturbed.shards, undisturbed.attachments)

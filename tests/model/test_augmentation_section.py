@@ -3,9 +3,8 @@
 import io
 from contextlib import redirect_stdout
 
-import openai_server
-import pytest
 import yaml
+from openai_server import KEY, KEY_NAME
 
 from data.curation.augmentation import augment_samples
 from data.ledger import Tally
@@ -15,7 +14,6 @@ from data.storage import Manifest, commit, write_samples
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.augmentation import augmentation_section
 
-KEY, NAME = "sk-planted-key-0123456789", "AERIE_TEST_ENDPOINT_KEY"
 MODEL = """
 model:
   tiling: {tile_size: 64, max_tiles: 2}
@@ -27,13 +25,6 @@ stages:
   stage_1_5: {capacity: 1024, learning_rate: 1.0e-3}
   stage_2: {capacity: 1024, learning_rate: 5.0e-4}
 """
-
-
-@pytest.fixture(scope="module")
-def server():
-    process = openai_server.OpenAiServer(KEY)
-    yield process
-    process.stop()
 
 
 def section_of(folder, augmentation):
@@ -70,10 +61,9 @@ def text_of(section):
     return found
 
 
-def test_an_endpoint_with_its_rejects_its_cost_and_its_traffic(server, tmp_path, monkeypatch):
-    monkeypatch.setenv(NAME, KEY)
-    server.reset(["busy"], {"What is 4 +": "wrong", "What is 5 +": "refusal", "What is 6 +": "refuse"})
-    endpoint = {"url": server.url, "model": "m", "api_key_env": NAME, "cache_uri": str(tmp_path / "cache")}
+def test_an_endpoint_with_its_rejects_its_cost_and_its_traffic(llm, tmp_path):
+    llm.reset(["busy"], {"What is 4 +": "wrong", "What is 5 +": "refusal", "What is 6 +": "refuse"})
+    endpoint = {"url": llm.url, "model": "m", "api_key_env": KEY_NAME, "cache_uri": str(tmp_path / "cache")}
     endpoint |= {"prompt_price": 1.0, "completion_price": 2.0, "max_cost": 5.0}
     section = section_of(tmp_path, {"endpoint": endpoint, "cot": {}, "rules": {"table_max": 1.0}})
     rows = text_of(section)

@@ -15,9 +15,8 @@ from kfp_cases import PARAMETERS, PIPELINE, RUN_ID, SYNCED, TOKEN, graph, releas
 from typer.testing import CliRunner
 
 from model.recipe import load_recipe
-from pipelines import claims
+from pipelines.claims import Claims
 from pipelines.cli import app
-from pipelines.kfp_client import Pace
 from pipelines.release import RELEASE_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,10 +222,11 @@ def test_no_secret_is_ever_shown_or_written(kfp, storage, store, release, tmp_pa
 
 
 def test_a_claim_in_a_bucket_is_made_once(storage):
-    uri = f"{storage}/1.json"
-    assert claims.create_once(uri, b"mine", Pace())
-    assert not claims.create_once(uri, b"yours", Pace())
-    assert claims.create_once(uri, b"mine", Pace())  # our own, whose answer was lost
+    mine, yours = Claims(storage, RUN_ID), Claims(storage, RUN_ID)
+    assert mine.take(1)
+    assert not yours.take(1)
+    assert not mine.take(1)
+    assert yours.take(2)
 
 
 def test_the_command_itself_fails_with_one_message(kfp, environment):

@@ -2,7 +2,9 @@ import pytest
 import yaml
 
 from components.trainjob_manifest import read_placement
-from pipelines import placement
+from components.trainjob_secrets import SECRET_NAME
+from model.evaluation.promotion import model_registry
+from pipelines import docker_run, placement
 from pipelines.compiling import compile_pipelines
 
 
@@ -37,6 +39,28 @@ def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
         keys = {pair["envVar"]: pair["secretKey"] for pair in entry["secretAsEnv"][0]["keyToEnv"]}
         assert keys == {name: name for name in placement.STORAGE_SECRETS}
         assert "env" not in containers[name]["container"]
+
+
+def test_who_calls_a_service_has_its_label_and_its_key_if_there_is_one(executors):
+    """The label opens the way (infra/), the Secret may be missing; nobody else has either."""
+    _, settings = executors
+    asking = {"exec-augmentation": placement.ENDPOINT, "exec-acceptance": placement.MODEL_REGISTRY}
+    for name, entry in settings.items():
+        label, (_, *more) = entry["podMetadata"]["labels"].get(placement.CALLS_LABEL), entry["secretAsEnv"]
+        if not (service := asking.pop(name, None)):
+            assert (label, more) == (None, []), name
+            continue
+        (secret,) = more
+        assert (label, secret["secretName"], secret["optional"]) == (service.name, f"aerie-{service.name}", True)
+        assert secret["keyToEnv"] == [{"secretKey": service.key, "envVar": service.key}]
+    assert not asking
+
+
+def test_the_variables_are_those_that_are_read_and_hidden():
+    assert placement.MODEL_REGISTRY.key == model_registry.TOKEN
+    for service in placement.SERVICES:
+        assert SECRET_NAME.search(service.key)
+        assert service.key in docker_run.PASSED_ON
 
 
 def test_a_trainjobs_place_travels_as_one_text():

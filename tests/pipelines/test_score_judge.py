@@ -4,32 +4,27 @@ import csv
 import json
 import re
 
-import openai_server
 import pytest
 import yaml
 from benchmark_files import coded, write_tsv
+from openai_server import KEY_NAME
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 
-KEY, NAME = "sk-planted-key-0123456789", "AERIE_TEST_SCORE_KEY"
 ANSWERS = ["x = 3", "x = -5", "x = -1 or x = -5"]
 
 
-@pytest.fixture(scope="module")
-def server():
-    process = openai_server.OpenAiServer(KEY)
-    yield process
-    process.stop()
-
-
 @pytest.fixture
-def judge(server, tmp_path, monkeypatch):
+def judge(llm, tmp_path):
     """The file that names the endpoint."""
-    server.reset()
-    monkeypatch.setenv(NAME, KEY)
     path = tmp_path / "judge.yaml"
-    settings = {"url": server.url, "model": "gpt-4-1106-preview", "api_key_env": NAME, "cache_uri": str(tmp_path / "c")}
+    settings = {
+        "url": llm.url,
+        "model": "gpt-4-1106-preview",
+        "api_key_env": KEY_NAME,
+        "cache_uri": str(tmp_path / "c"),
+    }
     path.write_text(yaml.safe_dump(settings))
     return path
 
@@ -62,16 +57,16 @@ def test_without_a_judge_nothing_is_scored_and_the_average_says_what_it_lacks(as
     assert "13 benchmarks are missing" in score(asked).stdout
 
 
-def test_a_judge_grades_once(asked, judge, server):
+def test_a_judge_grades_once(asked, judge, llm):
     first = json.loads(score(asked, "--judge", str(judge), "--json").stdout)
-    paid = len(server.requests())
+    paid = len(llm.requests())
     assert paid == 3
     numbers = first["benchmarks"][0]["rules"]["eagle2"]
     assert numbers["unjudged"] == 0
     assert 0 < numbers["score"] < 100
     assert "mmvet" not in first["averages"]["eagle2"]["missing"]
     assert json.loads(score(asked, "--judge", str(judge), "--json").stdout) == first
-    assert len(server.requests()) == paid, "verdicts are cached"
+    assert len(llm.requests()) == paid, "verdicts are cached"
 
 
 @pytest.mark.parametrize(

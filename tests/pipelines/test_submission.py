@@ -14,9 +14,11 @@ from virtual_time import VirtualTime
 
 from data.errors import AerieError
 from model.recipe import load_recipe
+from pipelines import submission
+from pipelines.claims import Claims
 from pipelines.kfp_client import KfpError
 from pipelines.kfp_endpoint import Endpoint
-from pipelines.submission import order, run_id_of, submit
+from pipelines.submission import FRESH_SECONDS, order, run_id_of, submit
 from pipelines.versions import upload_version, wait_for_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +182,23 @@ def test_a_claim_whose_owner_died_is_taken_over(server, endpoint, recipes, tmp_p
     assert outcome.started
     assert workflows(server) == {outcome.run.run_id: 1}
     assert 300 <= time.now <= 400
+
+
+def test_a_claim_that_took_long_is_not_trusted(server, endpoint, recipes, tmp_path, monkeypatch):
+    """The store's answer came so late that others may have given the claim up: the next number decides."""
+    server.reset(token=TOKEN, synced=SYNCED)
+    time = VirtualTime()
+
+    class SlowClaims(Claims):
+        def take(self, number):
+            ours = super().take(number)
+            time.sleep(FRESH_SECONDS if number == 1 else 0)
+            return ours
+
+    monkeypatch.setattr(submission, "Claims", SlowClaims)
+    outcome = submit_state(TimedApi(endpoint, time), recipes[0], "data", str(tmp_path))
+    assert sorted(path.name for path in (tmp_path / "submissions").glob("*/*")) == ["1.json", "2.json"]
+    assert workflows(server) == {outcome.run.run_id: 1}
 
 
 def test_a_spoilt_recipe_copy_is_replaced(server, endpoint, recipes, tmp_path):

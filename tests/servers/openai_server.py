@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+KEY, KEY_NAME = "sk-planted-key-0123456789", "AERIE_TEST_ENDPOINT_KEY"  # of the fixture `llm`, and its variable
 PASS = "pass"
 STATUS = {"error": 500, "refuse": 400, "bad_key": 401, "no_model": 404, "redirect": 307, "no_credit": 402, "busy": 429}
 BROKEN = ("drop", "truncated", "cut_json", "no_json", "empty_choices", "odd_choices", "silent", "drip", "flood")

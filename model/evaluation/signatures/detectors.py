@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from model.evaluation.signatures import drift, latex, precision, repeating, silence, switching, templates
+from model.evaluation.signatures import drift, emptiness, latex, precision, refusals, repeating, switching, templates
 from model.evaluation.signatures.reply import Reply
 
 
@@ -26,45 +27,25 @@ class Detector:
         return found if found and self.misplaced(reply) else ""
 
 
+class _Signature(Protocol):
+    """What each signature's module has."""
+
+    def pattern(self, reply: Reply) -> str: ...
+
+    def misplaced(self, reply: Reply) -> bool: ...
+
+
+_SIGNATURES: dict[str, tuple[_Signature, str]] = {
+    "fixed_latex": (latex, "LaTeX in answers to questions that are about no formula"),
+    "fixed_template": (templates, "wrappers, stock openings, open slots and control tokens that no reference has"),
+    "repetition_loop": (repeating, "words, lines or n-grams said again and again"),
+    "decimal_precision": (precision, "more decimals than image, question and references have"),
+    "refusal": (refusals, "refusals, and giving up where there is an answer"),
+    "empty_output": (emptiness, "no text, or nothing but dots and dashes"),
+    "format_drift": (drift, "another form than the question asks for or the references have"),
+    "language_switch": (switching, "another script or language than question and references"),
+}
 DETECTORS: dict[str, Detector] = {
-    "fixed_latex": Detector(
-        description="LaTeX in answers to questions that are about no formula",
-        pattern=latex.pattern,
-        misplaced=latex.misplaced,
-    ),
-    "fixed_template": Detector(
-        description="wrappers, stock openings, open slots and control tokens that no reference has",
-        pattern=templates.pattern,
-        misplaced=templates.misplaced,
-    ),
-    "repetition_loop": Detector(
-        description="words, lines or n-grams said again and again",
-        pattern=repeating.pattern,
-        misplaced=repeating.misplaced,
-    ),
-    "decimal_precision": Detector(
-        description="more decimals than image, question and references have",
-        pattern=precision.pattern,
-        misplaced=precision.misplaced,
-    ),
-    "refusal": Detector(
-        description="refusals, and giving up where there is an answer",
-        pattern=silence.refusal_pattern,
-        misplaced=silence.refusal_misplaced,
-    ),
-    "empty_output": Detector(
-        description="no text, or nothing but dots and dashes",
-        pattern=silence.empty_pattern,
-        misplaced=silence.empty_misplaced,
-    ),
-    "format_drift": Detector(
-        description="another form than the question asks for or the references have",
-        pattern=drift.pattern,
-        misplaced=drift.misplaced,
-    ),
-    "language_switch": Detector(
-        description="another script or language than question and references",
-        pattern=switching.pattern,
-        misplaced=switching.misplaced,
-    ),
+    name: Detector(description=description, pattern=module.pattern, misplaced=module.misplaced)
+    for name, (module, description) in _SIGNATURES.items()
 }

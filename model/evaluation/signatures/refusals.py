@@ -1,11 +1,9 @@
-"""Answers that say nothing, and answers that refuse."""
+"""Answers that refuse or give up."""
 
 import re
 
 from data.curation.rules import first_match
 from data.curation.rules_leaks import REFUSAL
-from data.curation.rules_turns import BLANK, SIGN
-from data.schema import plain_text
 from model.evaluation.signatures.reply import Reply
 
 # Whole answers that give up; within a longer answer the words may be part of it.
@@ -19,12 +17,6 @@ GIVING_UP = re.compile(
     rf"(?:sorry[,.!]?\s*)?(?:but )?(?:{_UNKNOWING})(?:(?:[.!。,,]|\s(?:to|from|because|based|about|in)\b).*)?",
     re.I | re.S,
 )
-EASTERN = str.maketrans("。、,・", "....")  # full stops and commas that say as little as theirs
-
-
-def blank(text: str) -> bool:
-    """Whether a text is nothing but dots, dashes and the like."""
-    return BLANK.fullmatch(text.translate(EASTERN)) is not None
 
 
 def refusal_mark(text: str) -> str:
@@ -34,23 +26,11 @@ def refusal_mark(text: str) -> str:
     return "gives up" if GIVING_UP.fullmatch(text.strip()) else ""
 
 
-def refusal_pattern(reply: Reply) -> str:
+def pattern(reply: Reply) -> str:
     """`refusal_mark` of the answer."""
     return refusal_mark(reply.text)
 
 
-def refusal_misplaced(reply: Reply) -> bool:
+def misplaced(reply: Reply) -> bool:
     """Whether the question has an answer: no reference gives up as well."""
     return not any(map(refusal_mark, reply.references))
-
-
-def empty_pattern(reply: Reply) -> str:
-    """`empty` for no text at all, `marks only` for dots and dashes that nobody asked for; "" for others."""
-    if not plain_text(reply.text):
-        return "empty"
-    return "marks only" if blank(reply.text) and not SIGN.search(reply.question) else ""
-
-
-def empty_misplaced(reply: Reply) -> bool:
-    """Whether a reference says something."""
-    return not any(blank(reference) or not plain_text(reference) for reference in reply.references)
