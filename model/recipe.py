@@ -70,6 +70,10 @@ class StageSettings(Strict):
         default="off",
         description="large linear layers multiply in FP8, one scale a tensor; needs torchao and a Hopper or newer GPU",
     )
+    flash_attention: Literal["torch", "fa3"] = Field(
+        default="torch",
+        description="fa3: FlashAttention 3; needs the package flash_attn_3 (PyTorch's package index) and a Hopper GPU",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)

@@ -1,20 +1,20 @@
 """Memory of a stage on one GPU at its fullest moment: what DeepSpeed's ZeRO allocates, and the activations.
 
-By reading DeepSpeed 0.19 (runtime/zero/stage_1_and_2.py, stage3.py, bf16_optimizer.py). For T parameters that learn, F
-that don't, and w processes; bf16, AdamW:
+By reading DeepSpeed 0.19 (runtime/zero/stage_1_and_2.py, stage3.py, bf16_optimizer.py) and what
+model/training/flat_gradients.py changes in it. For T parameters that learn, F that don't, and w processes; bf16, AdamW:
 
     weights     2 (T + F), from ZeRO-3 on over w
     optimizer   12 T / w: a float32 copy and two moments; without ZeRO 12 T
-    gradients   of one pack a step: 2 T / w (ZeRO-1 frees, like ZeRO-2, what other processes own once a bucket is full)
+    gradients   of one pack a step: 2 T / w (ZeRO-1 frees, like ZeRO-2, what other processes own once a bucket is full),
+                flat in ZeRO-1 and 2, all of it from the first gradient on
                 of several packs, added up in float32: 4 T in ZeRO-1, which then is DeepSpeed's BF16_Optimizer; else
                 4 T / w
-    buffers     two buckets of at most 500 million bf16 gradients, none in BF16_Optimizer; ZeRO-3 one bucket and up to a
-                billion gathered weights
-    the optimizer's step, when no activation is left: bf16 gradients once more as a flat copy and in float32
+    buffers     two buckets of at most 500 million bf16 gradients, none in BF16_Optimizer and for a process alone;
+                ZeRO-3 one bucket and up to a billion gathered weights
+    the optimizer's step, when no activation is left: the gradients of one pack a step once more in float32
 
 In fp32 (a laptop) every number takes 4 bytes and ZeRO still keeps a copy of the weights. Where nothing waits from an
-earlier pack, buckets come with the first gradient and a process's share with the first full bucket: seldom while most
-activations are alive.
+earlier pack, gradients and buckets come with the first gradient, when most activations are still alive.
 """
 
 from collections.abc import Mapping
@@ -94,12 +94,13 @@ class _Sharding:
             return self.element * (self.learning if self.several_packs else learned)
         if self.zero_stage == 1 and self.several_packs:  # in fp32: reduced after the last pack
             return self.element * self.learning
-        waits = self.zero_stage == 3 or self.several_packs or learned > MAX_BUCKET
+        waits = self.zero_stage == 3 or self.several_packs or learned > 0  # flat: all of it with the first gradient
         return self.element * self.learning / self.part(1) * waits
 
     def buffers(self, learned: float) -> float:
         """As `gradients`."""
-        if self.zero_stage == 0 or self.bf16_optimizer:
+        alone = self.processes == 1 and self.zero_stage < 3 and not self.several_packs  # nothing to reduce
+        if self.zero_stage == 0 or self.bf16_optimizer or alone:
             return 0.0
         bucket = min(self.learning, MAX_BUCKET) * self.element
         if self.zero_stage == 3:
@@ -111,6 +112,8 @@ class _Sharding:
         own = self.learning / self.part(1)
         if self.bf16_optimizer:  # reduced after the backward pass, a bucket at a time
             return 4 * self.learning + 4 * min(self.learning, MAX_BUCKET)
+        if self.zero_stage in (1, 2) and not self.several_packs:
+            return (self.element + 4) * own
         if self.float32_sums or not self.half:
             return 4 * own
         if self.zero_stage == 3:

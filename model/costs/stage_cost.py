@@ -169,7 +169,7 @@ def _speed(
 ) -> Speed | None:
     if stage.precision == "fp32":
         return None
-    measured = efficiency(network.settings.preset, stage.trainable)
+    measured = efficiency(network.settings.preset, stage.trainable, stage.flash_attention)
     rate = measured.mfu * placement.gpu.matmul_flops / flops.total
     gpu_hours = None if samples is None else samples * stage.epochs / rate / 3600
     hours = None if gpu_hours is None else gpu_hours / placement.gpus

@@ -18,16 +18,23 @@ def compile_layers(model: VisionLanguageModel, recomputed: Mapping[str, float]) 
     and tiles, so the graphs are made for any number of them. `recomputed` is the share of a layer's activations, in
     memory, that its backward pass makes again: the compiler picks those that cost least (for SigLIP 0.3 is free).
     """
+    from model.training.inductor import prefer_whole_rows
+
+    prefer_whole_rows()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # layers share their code
     for name, layers in repeated_layers(model).items():
-        backend = partial(_inductor, 1.0 - recomputed[name])  # one object: layers share what it compiles
+        # one object: layers share what it compiles
+        backend = partial(_inductor, 1.0 - recomputed[name], turn_gradients=name == "siglip")
         for layer in layers:
             layer.compile(backend=backend, dynamic=True)
 
 
-def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any], *, turn_gradients: bool) -> Any:
     """Inductor, keeping `budget` of the activations that it would keep by itself."""
     from torch._inductor.compile_fx import compile_fx
 
+    from model.training.inductor import TurnedWeightGradients
+
+    passes = {"post_grad_custom_post_pass": TurnedWeightGradients()} if turn_gradients else {}
     with functorch.patch(activation_memory_budget=budget):
-        return compile_fx(graph, inputs)
+        return compile_fx(graph, inputs, config_patches=passes)

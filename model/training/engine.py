@@ -10,6 +10,7 @@ from torch import distributed, nn
 from model.new_tokens import token_tables
 from model.recipe import StageSettings
 from model.training.checkpoints.engine_state import EngineState
+from model.training.flat_gradients import keep_gradients_flat
 from model.training.freezing import parameter_groups
 from model.training.gradient_checks import bind_weights_once, fuse_gradient_checks
 from model.training.layers import prepare_layers
@@ -98,9 +99,8 @@ class TrainingEngine:
         config = engine_config(settings, trainable=trainable, micro_batches=micro_batches)
         _import_muon_uncompiled()
         self._engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
-        if device.type == "cuda":
-            fuse_gradient_checks(self._engine.optimizer)
-            bind_weights_once(self._engine.optimizer)
+        (keep_gradients_flat if micro_batches == 1 else fuse_gradient_checks)(self._engine.optimizer)
+        bind_weights_once(self._engine.optimizer)
 
     def gradients(
         self, pack: PackTensors, weights: torch.Tensor, denominator: float | torch.Tensor, *, last: bool

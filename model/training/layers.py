@@ -5,8 +5,10 @@ import torch
 from model.recipe import StageSettings
 from model.training.activations import checkpoint_activations
 from model.training.compiling import compile_layers
+from model.training.flash_attention import use_flash_attention_3
 from model.training.float8 import use_float8
 from model.vision.channels_last import fast_blocks, fast_patches
+from model.vision.joint_attention import join_projections
 from model.vlm import VisionLanguageModel
 
 
@@ -19,13 +21,15 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
     """
     shares = settings.activation_checkpointing.model_dump()
     compiled = settings.compile and device.type == "cuda" and settings.zero_stage < 3
+    if settings.flash_attention == "fa3":
+        use_flash_attention_3()
+        if settings.zero_stage < 3:  # it reads weights of modules that it doesn't call
+            join_projections(model.vision)
     if settings.float8 != "off":
         use_float8(model, settings.float8)
     if device.type == "cuda":
         fast_patches(model.vision)
-        if (
-            model.vision.convnext is not None and settings.zero_stage < 3
-        ):  # blocks read weights of modules they don't call
+        if model.vision.convnext is not None and settings.zero_stage < 3:  # blocks read such weights too
             fast_blocks(model.vision.convnext.trunk)
     if compiled:
         compile_layers(model, shares)

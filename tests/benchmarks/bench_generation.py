@@ -187,7 +187,10 @@ def agreement(model: VisionLanguageModel, asked: Questions, way: str, found: Ans
             margins.append(float((logits[parted, tokens[parted]] - logits[parted, found[place][parted]]).abs()))
             best = logits.topk(2).values
             typical += (best[:, 0] - best[:, 1]).tolist()
-    row = {"part": f"{way}: agreement", "compared": len(expected), "equal": 1 - len(firsts) / len(expected)}
+    said = [token for tokens in expected.values() for token in tokens]
+    row = {"part": f"{way}: agreement", "compared": len(expected), "equal": 1 - len(firsts) / len(expected),
+           "tokens": len(said), "distinct_tokens": len(set(said)),
+           "distinct_answers": len(set(map(tuple, expected.values())))}  # fmt: skip
     if firsts:
         row |= {"median_first_difference": float(np.median(firsts)), "largest_margin_there": max(margins),
                 "median_margin_there": float(np.median(margins)),

@@ -1,6 +1,6 @@
 """Training speed on GPUs: optimizer steps of the true geometries through DeepSpeed, as MFU and samples a second.
 
-    python tests/benchmarks/bench_training.py [--only NAME ...] [--json FILE] [--profile]
+    python tests/benchmarks/bench_training.py [--only NAME ...] [--json FILE] [--profile] [--fa3]
     torchrun --nproc-per-node 2 tests/benchmarks/bench_training.py --only 9b-stage-1.5 1b-two ...
 
 Random weights, bf16 compute, fp32 masters and Adam moments, packs of 16,384 tokens: eight samples of 6 tiles and 512
@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def row(case: Case, bench: Bench | PlainBench, timing: Timing, ceiling: float) -
     return {
         "case": case.name,
         "gpus": bench.world,
+        "flash_attention": case.settings(bench.world).flash_attention,
         "seconds": round(timing.seconds, 4),
         "samples_per_second": round(case.packs * len(case.mix) / timing.seconds, 3),
         "tokens_per_second": round(case.packs * sum(lengths) / timing.seconds),
@@ -97,6 +99,7 @@ def main() -> int:
         "--only", nargs="+", choices=list(CASES), help="names of cases; default: all that fit the ranks"
     )
     parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--fa3", action="store_true", help="FlashAttention 3 (flash_attention: fa3) in every case")
     parser.add_argument("--profile", action="store_true", help="also print the kernels of one step")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -111,7 +114,10 @@ def main() -> int:
     failed = False
     for name in options.only or CASES:
         try:
-            report["cases"].append(measured(CASES[name], device, ceiling, options.profile and lead))
+            case = CASES[name]
+            if options.fa3:
+                case = replace(case, stage=case.stage | {"flash_attention": "fa3"})
+            report["cases"].append(measured(case, device, ceiling, options.profile and lead))
             compare(report["cases"], CASES[name].vs)
             if lead:
                 print(json.dumps(report["cases"][-1]), flush=True)

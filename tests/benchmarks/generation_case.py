@@ -25,10 +25,10 @@ SYSTEM = 24  # tokens before the image
 
 
 def network(settings: ModelSettings, device: torch.device, dtype: torch.dtype) -> VisionLanguageModel:
-    """Random weights made on the device; the decoder's matrices by their fan in, so that its text is no echo.
+    """Random weights made on the device, whose text is no echo: another token each step, another answer each prompt.
 
-    With the published rule (deviation 0.02) its layers add little to the embeddings, and a tied head repeats the last
-    token for ever.
+    The decoder's matrices have their fan in's deviation, embeddings that of one, and the head is a matrix of its own:
+    with the published rule (0.02 everywhere, a tied head in the small ones) a network repeats one token for ever.
     """
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
@@ -39,7 +39,11 @@ def network(settings: ModelSettings, device: torch.device, dtype: torch.dtype) -
         for name, parameter in model.language.named_parameters():
             if parameter.ndim == 2 and "layers." in name:
                 parameter.normal_(0, parameter.shape[1] ** -0.5)
-        model.language.get_input_embeddings().weight[IMAGE_ID] = 0  # never the likeliest
+        embeddings = model.language.get_input_embeddings().weight
+        embeddings.normal_()
+        head = torch.nn.Parameter(torch.randn_like(embeddings) * embeddings.shape[1] ** -0.5)
+        head[IMAGE_ID] = 0  # never the likeliest
+        model.language.get_output_embeddings().weight = head
     return model.eval()
 
 

@@ -23,7 +23,7 @@ def _ablation(name: str, vs: str = "1b", **changes: object) -> Case:
 ONE = recompute(siglip=0.3)
 ALL_AGAIN = recompute(1, 1, 1)
 # Eagle2-9B on two GPUs of 141 GB: ZeRO-2 leaves some 60 GiB a GPU for activations.
-NINE = {"zero_stage": 2, **recompute(siglip=0.5, convnext=1.0, language=0.8)}
+NINE = {"zero_stage": 2, **recompute(siglip=0.45, convnext=1.0, language=0.75)}
 NINE_FLOAT8 = {"zero_stage": 2, **recompute(siglip=0.4, convnext=1.0, language=0.7)}
 NINE_HALF = {"zero_stage": 2, **recompute(siglip=0.4, convnext=0.8, language=0.5)}
 EIGHT_BIT = {"float8": "tensorwise"}

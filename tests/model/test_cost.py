@@ -3,6 +3,7 @@ import pytest
 from data.errors import AerieError
 from model.costs.cost import meta_network, plan
 from model.costs.gpus import gpu
+from model.costs.measured import efficiency
 from model.costs.sample_mix import SampleMix
 from model.presets import preset
 from model.recipe import Recipe
@@ -59,6 +60,14 @@ def test_time_follows_from_flops_and_the_measured_share_of_a_product():
     assert stage.speed.hours == pytest.approx(stage.speed.gpu_hours / 8)
     assert (stage.steps, stage.packs_per_gpu, stage.samples_per_pack) == (16, 8, 8.0)
     assert found.stages["stage_1"].speed.efficiency.origin == "not measured; as eagle2-9b"
+
+
+def test_figures_with_flash_attention_3_count_only_for_stages_that_have_it():
+    everything = ("connector", "vision", "language")
+    assert efficiency("eagle2-9b", everything).flash_attention == "torch"
+    assert efficiency("eagle2-9b", everything, "fa3").mfu > efficiency("eagle2-9b", everything).mfu
+    assert efficiency("eagle2-2b", everything, "fa3") == efficiency("eagle2-2b", everything)  # measured without it
+    assert efficiency("eagle2-32b", everything, "fa3").origin == "not measured; as eagle2-1b"
 
 
 def test_more_gpus_make_more_pods_and_fewer_packs_each():

@@ -38,7 +38,7 @@ def test_the_optimizers_step_is_the_peak_where_activations_are_small():
     found = memory(1, zero_stage=1, activation_checkpointing=True)
     assert found.moment == "the optimizer's step"
     assert found.activations == 0
-    assert found.peak == 7.5e9 * (2 + 12 + 8)
+    assert found.peak == 7.5e9 * (2 + 12 + 2 + 4)
 
 
 def test_more_processes_never_take_more_memory():
@@ -55,6 +55,7 @@ def test_float32_weights_are_four_bytes_and_zero_copies_them():
 
 SOME = {"activation_checkpointing": {"siglip": 0.3}}
 NINE = {"zero_stage": 2, "activation_checkpointing": {"siglip": 0.5, "convnext": 1.0, "language": 0.8}}
+LESS = {"zero_stage": 2, "activation_checkpointing": {"siglip": 0.45, "convnext": 1.0, "language": 0.75}}
 
 
 @pytest.mark.parametrize(
@@ -62,13 +63,11 @@ NINE = {"zero_stage": 2, "activation_checkpointing": {"siglip": 0.5, "convnext":
     [
         # torch.cuda.max_memory_allocated on H100 and H200, ZeRO-1, a step of one pack a GPU: 8 samples with 6 tiles and
         # 512 text tokens (tests/benchmarks/bench_training.py, torch 2.11, deepspeed 0.19.8)
-        ("eagle2-1b", 1, {}, 73.9, 0.02),
         ("eagle2-1b", 1, SOME, 57.5, 0.08),
-        ("eagle2-1b", 2, SOME, 52.4, 0.08),
-        ("eagle2-2b", 1, {"activation_checkpointing": {"siglip": 0.35, "language": 0.4}}, 76.7, 0.02),
-        ("eagle2-2b", 1, {"activation_checkpointing": {"siglip": 0.35, "language": 0.5}}, 69.8, 0.08),
+        ("eagle2-1b", 2, SOME, 52.6, 0.08),
         ("eagle2-9b", 1, {"trainable": ("connector",)}, 65.2, 0.02),
-        ("eagle2-9b", 2, NINE, 117.0, 0.12),
+        ("eagle2-9b", 2, NINE, 116.9, 0.12),
+        ("eagle2-9b", 2, LESS, 126.7, 0.12),
     ],
 )
 def test_measured_peaks_are_met_within_twelve_per_cent(name, processes, keys, gib, off):

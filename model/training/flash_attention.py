@@ -1,0 +1,31 @@
+"""FlashAttention 3 for every attention of a training process, by torch's own switch.
+
+It is a package for Hopper GPUs beside torch (`flash_attn_3`, from PyTorch's package index). torch then runs it where
+it would run its built-in FlashAttention 2: in the decoder's attention over packs and in the towers'.
+"""
+
+import torch
+
+from data.errors import AerieError
+
+HOPPER = (9, 0)
+MARK = "fa3"
+WITHOUT = "or set the stage's flash_attention to torch"
+
+
+def use_flash_attention_3() -> None:
+    """Switch this process to FlashAttention 3; `AerieError` where GPU or package don't allow it."""
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != HOPPER:
+        found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+        raise AerieError(f"flash_attention: fa3 needs a Hopper GPU (H100, H200), found: {found}; {WITHOUT[3:]}")
+    try:
+        torch.nn.attention.activate_flash_attention_impl("FA3")
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise AerieError(
+            f"flash_attention: fa3 needs the package flash_attn_3 from PyTorch's package index ({error}); install it "
+            f"{WITHOUT}"
+        ) from error
+    torch.backends.cuda.enable_cudnn_sdp(False)  # torch would ask cuDNN first, whose backward pass is slower
+    # Graphs name the attention that they were traced with, but their caches' keys don't.
+    if MARK not in torch.compiler.config.cache_key_tag:
+        torch.compiler.config.cache_key_tag += f" {MARK}"
