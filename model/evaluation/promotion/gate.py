@@ -35,8 +35,8 @@ def compare_with_accepted(
     """Compare the last stage's checkpoint with the registry's last of the same name and write the attachment `report`.
 
     Both sides' stored predictions are scored anew: held-out questions by `scorer`, named by `rules`, benchmarks by
-    `BENCHMARK_RULES`. Whatever comes out, nothing is
-    raised: `accept_checkpoint` does, so that the report is always there to read.
+    `BENCHMARK_RULES`. Whatever comes out, nothing is raised: `accept_checkpoint` does, so that the report is always
+    there to read.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
     checkpoint, evaluation = read_manifest(checkpoint_uri), read_manifest(evaluation_uri)
