@@ -83,7 +83,12 @@ def test_an_interrupted_run_leaves_no_container_behind(tmp_path):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # a shell's background job ignores the signal, and so would this process
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        execute(run, package, Console(quiet=True), "docker")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            execute(run, package, Console(quiet=True), "docker")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert client.containers.list(filters={"label": MINE}) == []
