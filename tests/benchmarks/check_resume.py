@@ -70,8 +70,13 @@ def steps(out: Path) -> list[StepMetrics]:
 def finished(process: subprocess.Popen[bytes], out: Path) -> list[StepMetrics]:
     """Wait for the end; the steps. Shows the log of a run that failed."""
     if process.wait() != 0:
-        sys.exit((out.parent / f"{out.name}.log").read_text()[-3000:])
+        sys.exit(told(out))
     return steps(out)
+
+
+def told(out: Path) -> str:
+    """What a run said of its failure: torchrun's long report comes after it."""
+    return (out.parent / f"{out.name}.log").read_text()[:3000]
 
 
 def killed(process: subprocess.Popen[bytes], out: Path) -> int:
@@ -82,7 +87,7 @@ def killed(process: subprocess.Popen[bytes], out: Path) -> int:
         complete = list(out.glob("checkpoints/*/complete.json"))
         marked = marked or (max(json.loads(path.read_text())["step"] for path in complete) if complete else 0)
         if process.poll() is not None or time.monotonic() > end:
-            sys.exit(f"not killed in time: {(out.parent / f'{out.name}.log').read_text()[-3000:]}")
+            sys.exit(f"not killed in time: {told(out)}")
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
