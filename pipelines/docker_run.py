@@ -29,9 +29,9 @@ def choose_stage_image() -> None:
 def docker_runner(folder: str, *read: str | None) -> Any:
     """The runner; `AerieError` when no engine answers or an image is missing.
 
-    The containers see the run's `folder` (unless it lies in a store) and what the recipe has only `read`: the folders of
-    its own cards and of benchmarks' files, None where it has none. They see the store's address and keys as environment
-    variables, and the host's network, so that a store on this machine is reachable for them.
+    The containers see the run's `folder` (unless it lies in a store) and what the recipe has only `read`: folders
+    of its own cards and of benchmarks' files, None where it has none. They see the store's address and keys as
+    environment variables, and the host's network, so that a store on this machine is reachable for them.
     """
     from kfp import local
 

@@ -12,7 +12,7 @@ from model.evaluation.predictions import Prediction, predicted
 from model.evaluation.public_benchmarks import PublicBenchmark, PublicBenchmarks
 from model.evaluation.public_questions import QuestionStream, listing
 from model.evaluation.rules import RULE_SETS
-from model.evaluation.scored import HEADLINE, rule_table
+from model.evaluation.scored import final_score, rule_table
 from model.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -74,22 +74,24 @@ def public_document(answered: Sequence[AnsweredBenchmark], not_run: Mapping[str,
     """What a scores file tells of public benchmarks.
 
     `benchmarks` has the entries of `rule_table`, with `of` (questions in the files) and `judged` (False: only a judge
-    could score it); `benchmark_headline` the scores by the papers' rules; `averages` those of `averages`, over
-    benchmarks that were asked whole; `not_run` says why a benchmark wasn't asked.
+    could score it); `benchmark_headline` the judged ones' scores by the papers' rules; `averages` those of `averages`,
+    over benchmarks that were asked whole; `not_run` says why a benchmark wasn't asked.
     """
     rows = [prediction.answered() for one in answered for prediction in one.predictions]
     table = [
-        {**entry, "of": one.of, "judged": any(HEADLINE in numbers for numbers in entry["rules"].values())}
+        {**entry, "of": one.of, "judged": not entry["rules"][RULE_SETS[0]]["unjudged"]}
         for entry, one in zip(rule_table(rows), answered, strict=True)
     ]
     whole = [entry for entry in table if entry["questions"] == entry["of"]]
-    scores: dict[str, dict[str, float | None]] = {
-        name: {one["benchmark"]: one["rules"][name].get(HEADLINE) for one in whole} for name in RULE_SETS
-    }
-    first = {one["benchmark"]: one["rules"][RULE_SETS[0]].get(HEADLINE) for one in table}
     return {
         "benchmarks": table,
-        "benchmark_headline": {name: score for name, score in first.items() if score is not None},
-        "averages": averages(scores),
+        "benchmark_headline": {
+            name: score for name, score in _finals(table, RULE_SETS[0]).items() if score is not None
+        },
+        "averages": averages({rules: _finals(whole, rules) for rules in RULE_SETS}),
         "not_run": dict(not_run),
     }
+
+
+def _finals(table: Sequence[dict[str, Any]], rules: str) -> dict[str, float | None]:
+    return {entry["benchmark"]: final_score(entry["rules"][rules]) for entry in table}

@@ -46,7 +46,7 @@ class Scores:
             entry: dict[str, Any] = {"benchmark": name, "rules": {result.rules: result.numbers for result in results}}
             told.append(entry | ({"gap": gap(results)} if len(results) > 1 else {}))
         sets = list(dict.fromkeys(result.rules for result in self.results))
-        scores = {rules: {one.benchmark: one.score for one in self.results if one.rules == rules} for rules in sets}
+        scores = {rules: {one.benchmark: one.final for one in self.results if one.rules == rules} for rules in sets}
         return {
             "rules_version": RULES_VERSION,
             "benchmarks": told,

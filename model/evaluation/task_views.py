@@ -7,7 +7,7 @@ from data.reporting.html import Page, render_page
 from data.reporting.markdown import markdown_table
 from model.evaluation.rules import RULE_SETS
 from model.evaluation.run_folder import RunFolder
-from model.evaluation.scored import HEADLINE
+from model.evaluation.scored import final_score
 from model.evaluation.scores import read_cells
 from model.evaluation.sections.benchmarks import points, state
 from model.evaluation.sections.scoreboard import STAGE_NAMES
@@ -54,7 +54,7 @@ def _benchmarks_markdown(document: dict[str, Any]) -> str:
         (
             row["benchmark"],
             f"{row['questions']:,} of {row['of']:,}",
-            *(points(row["rules"][name].get(HEADLINE)) for name in RULE_SETS),
+            *(points(final_score(row["rules"][name])) for name in RULE_SETS),
             state(row),
         )
         for row in asked

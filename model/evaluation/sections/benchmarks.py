@@ -55,7 +55,7 @@ def _line(row: dict[str, Any]) -> tuple[Cell, ...]:
     asked = f"{row['questions']:,}" + ("" if whole else f" of {row['of']:,}")
     cells: list[Cell] = [points(score) for score in scores]
     if state(row) == "unjudged":
-        cells = [Badge("unjudged", "warn")] * len(scores)
+        cells, scores = [Badge("unjudged", "warn")] * len(scores), []
     return row["benchmark"], row["rule"], asked, *cells, points(_gap(scores))
 
 
