@@ -13,7 +13,6 @@ from model.evaluation.answer_shards import SETTINGS_FILE
 from model.evaluation.answered import Answered
 from model.evaluation.benchmark_data import benchmark_questions
 from model.evaluation.benchmarks.averages import averages
-from model.evaluation.benchmarks.cards import benchmark_cards
 from model.evaluation.judging import judged, read_judge
 from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
@@ -105,7 +104,8 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
         if "predictions" not in manifest.attachments:
             raise AerieError(f"{folder} holds the output of step {manifest.step!r}, which has no predictions")
         heldout, benchmarks = read_predictions(folder, manifest), read_benchmarks(folder, manifest)
-        seeing = [_heldout(row) for row in heldout if not row.blind]
+        taken = {row.source for row in benchmarks}
+        seeing = [_heldout(row, taken) for row in heldout if not row.blind]
         seeing += [row.answered() for row in benchmarks if not row.blind]
         return seeing, len(heldout) + len(benchmarks) - len(seeing)
     sets = [join(folder, name) for name in subfolders(folder) if exists(join(folder, name, SETTINGS_FILE))]
@@ -118,7 +118,7 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
     return [row.answered() for row in rows], 0
 
 
-def _heldout(prediction: Prediction) -> Answered:
-    """A source may be named as the benchmark whose training part it is; its held-out part is no benchmark."""
+def _heldout(prediction: Prediction, taken: set[str]) -> Answered:
+    """A source may be named as the benchmark whose training part it is: its held-out part goes by another name."""
     row = prediction.answered()
-    return replace(row, benchmark=f"{row.benchmark} (held out)") if row.benchmark in benchmark_cards() else row
+    return replace(row, benchmark=f"{row.benchmark} (held out)") if row.benchmark in taken else row
