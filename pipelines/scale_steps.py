@@ -140,10 +140,8 @@ STEPS = (
         rate=2_600,
         keeps_heldout=True,
     ),
-    # Its component asks whether the step is done, and reads the recipe for the benchmarks that are checked first.
-    StepModel(
-        name="tokenizer", passes={"formatting": 1}, files=2, recipes=2, heads=1, output="", rate=3_800, memory=1_956
-    ),
+    # Its component reads the recipe as well: benchmarks' files are checked first.
+    StepModel(name="tokenizer", passes={"formatting": 1}, files=2, recipes=2, output="", rate=3_800, memory=1_956),
     StepModel(
         name="packing",
         passes={"formatting": 1},
