@@ -30,6 +30,11 @@ class Door:
         self.rows, self.reused = 0, False
         self._fingerprint_before = _fingerprint(self.out)
 
+    @property
+    def untouched(self) -> bool:
+        """True when the step has no finished output yet."""
+        return not self._fingerprint_before
+
     def upstream(self, step: str, sha256: str) -> str:
         """The folder of an input step, after checking that it still holds the manifest this task was given."""
         from data.errors import AerieError

@@ -1,15 +1,17 @@
 """The whole recipe: data, model, three stages, evaluation, in one YAML file."""
 
 from pathlib import Path
+from posixpath import normpath
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from data.files import is_s3
+from data.files import is_s3, join
 from data.recipe import DataSettings, recipe_document
 from data.settings.base import Strict, validated
 from model.config import ModelSettings
-from model.evaluation.promotion.settings import PromotionSettings
+from model.evaluation.promotion.settings import PromotionSettings, benchmark_of
+from model.evaluation.settings import EvaluationSettings
 
 STAGES: tuple[str, ...] = ("stage_1", "stage_1_5", "stage_2")
 Part = Literal["connector", "vision", "language"]
@@ -101,21 +103,6 @@ class StageSettings(Strict):
         return self.train_new_tokens and "language" not in self.trainable
 
 
-class EvaluationSettings(Strict):
-    """Held-out questions; `max_samples` caps each source per stage, the last stage always takes all."""
-
-    max_samples_early_stages: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
-    max_new_tokens: int = Field(default=32, ge=1)
-    precision: Literal["bf16", "fp32"] = Field(default="bf16", description="on a GPU; a CPU computes in float32")
-    local_benchmarks: bool = Field(
-        default=False, description="after the last stage, also ask held-out data in the shapes of public benchmarks"
-    )
-    max_questions_per_benchmark: int | None = Field(
-        default=200, ge=4, description="of each local benchmark, evenly over sources and tasks; null: all"
-    )
-
-
 class Recipe(Strict):
     """Everything that determines a run besides the code and the source packages."""
 
@@ -147,14 +134,27 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _limits_concern_what_is_asked(self) -> "Recipe":
         """A required score of something that is never asked would refuse a checkpoint after all its training."""
-        if self.promotion and self.promotion.benchmarks and not self.evaluation.local_benchmarks:
-            raise ValueError("promotion.benchmarks has limits, so evaluation.local_benchmarks must be true")
+        for name in self.promotion.benchmarks if self.promotion else ():
+            if not self.evaluation.asks(benchmark_of(name)):
+                raise ValueError(f"promotion.benchmarks has limits for {name}, so {_what_asks(name, self.evaluation)}")
         return self
 
 
+def _what_asks(benchmark: str, settings: EvaluationSettings) -> str:
+    if benchmark.startswith("local-"):
+        return "evaluation.local_benchmarks must be true"
+    if settings.benchmark_data is None:
+        return "evaluation.benchmark_data must say where its files are"
+    return f"evaluation.benchmarks must name {benchmark_of(benchmark)}"
+
+
 def beside_recipe(path: str, recipe_uri: str) -> str:
-    """Where a path in a recipe points to: a relative one counts from the recipe's folder."""
-    return path if is_s3(path) else str(Path(recipe_uri).parent / path)
+    """Where a path in a recipe points to: a relative one counts from the recipe's folder, also from one in a bucket."""
+    if is_s3(path):
+        return path
+    if is_s3(recipe_uri) and not path.startswith("/"):  # keys know no "..": s3://B/recipes/R.yaml, ../D -> s3://B/D
+        return "s3://" + normpath(join(recipe_uri.removeprefix("s3://").rpartition("/")[0], path))
+    return str(Path(recipe_uri).parent / path)
 
 
 def load_recipe(uri: str, sha256: str = "") -> Recipe:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,28 @@ def show(
         show_benchmark(benchmark, there, console)
         if path is not None:
             show_question(next(questions(benchmark, path)), console)
+
+
+@benchmarks.command()
+def check(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Read the files in a recipe's evaluation.benchmark_data, every row.
+
+    It says which benchmarks the last stage will be asked and which will not be
+    run. A missing folder or a broken row ends with exit code 2, as it would end
+    a run before its training.
+    """
+    with for_people() as console:
+        from model.evaluation.public_benchmarks import check_public_benchmarks
+        from pipelines.benchmarks_view import show_checked
+
+        asked, not_run = check_public_benchmarks(str(recipe))
+        if as_json:
+            _print_json({"asked": asked, "not_run": not_run})
+        else:
+            show_checked(asked, not_run, console)
 
 
 def _print_json(value: object) -> None:

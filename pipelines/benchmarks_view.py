@@ -52,6 +52,16 @@ def _summary(cards: list[Card], places: Mapping[str, Path | None] | None) -> lis
     return lines
 
 
+def show_checked(asked: Mapping[str, int], not_run: Mapping[str, str], console: Console) -> None:
+    """What a recipe's last stage will be asked, and what not."""
+    if not asked and not not_run:
+        _wrapped("The recipe asks no public benchmark: evaluation.benchmark_data names no folder.", console)
+    for name, questions in asked.items():
+        console.print(f"  {name:<15} {questions:>6,} questions", highlight=False)
+    for name, why in not_run.items():
+        console.print(f"  {name:<15} not run ({why})", highlight=False, markup=False, soft_wrap=True)
+
+
 def _wrapped(text: str, console: Console) -> None:
     for line in textwrap.wrap(text, max(console.width, 40), break_long_words=False, break_on_hyphens=False):
         console.print(line, highlight=False, markup=False)

@@ -26,11 +26,12 @@ def choose_stage_image() -> None:
     os.environ.setdefault("AERIE_STAGE_IMAGE", STAGE_IMAGE)
 
 
-def docker_runner(folder: str, cards: str | None) -> Any:
+def docker_runner(folder: str, *read: str | None) -> Any:
     """The runner; `AerieError` when no engine answers or an image is missing.
 
-    The containers see the run's `folder` (unless it lies in a store) and the recipe's own `cards`, the store's address
-    and keys as environment variables, and the host's network, so that a store on this machine is reachable for them.
+    The containers see the run's `folder` (unless it lies in a store) and what the recipe has only `read`: folders
+    of its own cards and of benchmarks' files, None where it has none. They see the store's address and keys as
+    environment variables, and the host's network, so that a store on this machine is reachable for them.
     """
     from kfp import local
 
@@ -40,7 +41,7 @@ def docker_runner(folder: str, cards: str | None) -> Any:
         network_mode="host",
         user=f"{_user()}:{_group()}",
         environment=NOWHERE | environment,
-        mounts=_mounts(folder, cards),
+        mounts=_mounts(folder, [uri for uri in read if uri is not None]),
         labels=LABEL,
         shm_size="1g",
     )
@@ -102,10 +103,10 @@ def _group() -> int:
     return os.getgid() if os.getuid() else USER
 
 
-def _mounts(folder: str, cards: str | None) -> list[Any]:
+def _mounts(folder: str, read: list[str]) -> list[Any]:
     from docker.types import Mount
 
-    mounts = [] if cards is None or is_s3(cards) else [Mount(cards, cards, type="bind", read_only=True)]
+    mounts = [Mount(uri, uri, type="bind", read_only=True) for uri in read if not is_s3(uri)]
     if is_s3(folder):
         return mounts
     registry = Path(folder).with_name("registry")  # of accepted checkpoints, beside all runs

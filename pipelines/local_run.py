@@ -68,8 +68,11 @@ def storage_root(storage: str) -> str:
 
 
 def new_run(recipe_path: str, storage: str, name: str) -> Run:
-    """Validate a recipe and copy it into a new run folder."""
+    """Validate a recipe and copy it into a new run folder; what it says of benchmarks' files must be true as well."""
+    from model.evaluation.public_benchmarks import public_benchmarks  # a second to import
+
     recipe = load_recipe(recipe_path)
+    public_benchmarks(recipe, recipe_path)
     run_id = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not RUN_NAME.match(run_id):
         raise AerieError(f"run name {run_id!r} may hold letters, digits, '.', '_' and '-' only")
@@ -81,7 +84,7 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
         raise AerieError(
             f"run {run_id!r} exists in {root}; continue it with --resume {run_id} or choose another --name"
         )
-    write_bytes(copy, _with_absolute_cards(read_bytes(recipe_path), recipe_path, recipe))
+    write_bytes(copy, _with_absolute_paths(read_bytes(recipe_path), recipe_path, recipe))
     return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
 
 
@@ -95,13 +98,15 @@ def find_run(run: str, storage: str) -> Run:
     return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
 
 
-def _with_absolute_cards(payload: bytes, recipe_path: str, recipe: Recipe) -> bytes:
-    """The copy lies elsewhere, so a relative `data.cards` becomes absolute."""
-    cards = recipe.data.cards
-    if cards is None or is_s3(recipe_path):
+def _with_absolute_paths(payload: bytes, recipe_path: str, recipe: Recipe) -> bytes:
+    """The copy lies elsewhere, so a relative `data.cards` or `evaluation.benchmark_data` becomes absolute."""
+    places = {("data", "cards"): recipe.data.cards, ("evaluation", "benchmark_data"): recipe.evaluation.benchmark_data}
+    local = {key: place for key, place in places.items() if place is not None and not is_s3(place)}
+    if not local or is_s3(recipe_path):
         return payload
     document = yaml.safe_load(payload)
-    document["data"]["cards"] = str((Path(recipe_path).resolve().parent / cards).resolve())
+    for (section, key), place in local.items():
+        document[section][key] = str((Path(recipe_path).resolve().parent / place).resolve())
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
 
 
@@ -131,7 +136,8 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
     from kfp import components, local
 
     docker = runner == "docker"
-    steps = docker_runner(run.folder, run.recipe.data.cards) if docker else local.SubprocessRunner(use_venv=False)
+    read = run.recipe.data.cards, run.recipe.evaluation.benchmark_data
+    steps = docker_runner(run.folder, *read) if docker else local.SubprocessRunner(use_venv=False)
     with _scratch(lent=docker) as scratch, _log(run, scratch) as (log, log_uri):
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(

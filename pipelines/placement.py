@@ -70,6 +70,7 @@ GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict m
 ACCEPTANCE = replace(GATE, calls=MODEL_REGISTRY)
 LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
+LAST_EVALUATION = replace(EVALUATION, cached=False)  # reads benchmarks' files, which no parameter describes
 PROMOTION = Place(cpu="1", memory="4Gi", cached=False)  # reads the registry, which no parameter describes
 REPORT = Place(cpu="1", memory="4Gi", cached=False)  # reads the whole run folder, more than its parameters say
 

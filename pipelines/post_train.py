@@ -18,6 +18,7 @@ from pipelines.placement import (
     DATA,
     EVALUATION,
     GATE,
+    LAST_EVALUATION,
     LAUNCHER,
     LIFETIME,
     PROMOTION,
@@ -70,7 +71,8 @@ def stages(
         packs = manifest_of(place(packing(stage=stage, **inputs), DATA, f"packing {title}"))
         trained = manifest_of(place(train(packing_sha256=packs, **job, **inputs, **parent), LAUNCHER, title))
         task = evaluation(stage=stage, checkpoint_sha256=trained, **inputs)
-        scores[stage], parent = manifest_of(place(task, EVALUATION, f"evaluation {title}")), {"parent_sha256": trained}
+        at = LAST_EVALUATION if stage == "stage_2" else EVALUATION
+        scores[stage], parent = manifest_of(place(task, at, f"evaluation {title}")), {"parent_sha256": trained}
     compared = promotion(checkpoint_sha256=trained, evaluation_sha256=scores["stage_2"], **run)
     return Scores(**scores, promotion=manifest_of(place(compared, PROMOTION, "promotion")))
 

@@ -1,5 +1,6 @@
 """Tables for the terminal: steps and results."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +35,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
             style="" if whole else "dim",
         )
     console.print(scores)
+    for line in _public(summary.get("public_benchmarks")):
+        console.print(line, highlight=False, markup=False)
     promotion = summary["promotion"]
     console.print(f"Promotion: {promotion['verdict']}. {promotion['text']}", highlight=False, markup=False)
     total = summary["ledger"]["total"]
@@ -42,6 +45,17 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         f"{total['lost']:,} dropped",
         highlight=False,
     )
+
+
+def _public(benchmarks: dict[str, Any] | None) -> Iterator[str]:
+    """Public benchmarks in two lines, by the papers' rules; nothing where the recipe asks none."""
+    if benchmarks is None:
+        return
+    scores = [(row["benchmark"], row["rules"]["eagle2"].get("score"), row["judged"]) for row in benchmarks["asked"]]
+    told = [f"{name} {score:.1f}" if judged else f"{name} unjudged" for name, score, judged in scores]
+    yield f"Public benchmarks, points: {', '.join(told) or 'none'}"
+    if benchmarks["not_run"]:
+        yield f"Not run for want of data: {', '.join(benchmarks['not_run'])}"
 
 
 def _percent(value: float | None) -> str:

@@ -25,6 +25,7 @@ PIPELINES_MAY_USE |= {"data.versions", "data.snapshots", "data.version_diff"}  #
 PIPELINES_MAY_USE |= {
     f"model.evaluation.benchmarks.{part}" for part in ("cards", "places", "reading")
 }  # `aerie benchmarks`
+PIPELINES_MAY_USE |= {"model.evaluation.public_benchmarks"}  # `aerie benchmarks check`, and before a run begins
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
 DOORS = {

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from data.errors import AerieError
 from data.files import exists, join, read_bytes, write_bytes
+from data.folders import remove_folder
 from data.progress import Progress
 from data.shardwise import write_shard
 from data.storage import Shard, fingerprint, parquet_table, shard_payload
@@ -34,6 +35,12 @@ def begun_with(folder: str) -> dict[str, Any] | None:
     except ValueError as error:
         raise AerieError(f"{uri} is damaged ({error}); remove {folder} and evaluate again") from error
     return settings
+
+
+def drop_others(folder: str, settings: Mapping[str, Any]) -> None:
+    """Remove answers that were begun with other settings, as another checkpoint's: they are never mixed."""
+    if begun_with(folder) not in (None, settings):
+        remove_folder(folder)
 
 
 def settings_bytes(settings: Mapping[str, Any]) -> bytes:

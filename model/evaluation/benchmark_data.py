@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from data.errors import AerieError
 from data.storage import fingerprint
 from model.evaluation.benchmarks.cards import WORDING, BenchmarkCard, benchmark_card, benchmark_cards
-from model.evaluation.benchmarks.places import found
+from model.evaluation.benchmarks.places import located
 from model.evaluation.benchmarks.reading import questions
 from model.evaluation.questions import Question
 
@@ -17,7 +17,7 @@ def benchmark_questions(name: str, data: str, wording: str = WORDING) -> list[Qu
     card = benchmark_card(name)
     if not data:
         raise AerieError(f"the questions of {name!r} are read from its data: give its folder by --data FOLDER")
-    place = found(card, data)
+    place = located(card, data)
     if place is None:
         raise AerieError(f"benchmark {name!r} has no data below {data}: {lacking(card)}")
     return list(questions(card, place, wording))

@@ -16,7 +16,7 @@ from model.chat_files import checkpoint_folder, find_tokenizer, open_checkpoint
 from model.checkpoint_files import CONFIG_FILE, file_hashes, local_copy
 from model.evaluation.benchmark_data import card_identity, chosen, lacking
 from model.evaluation.benchmarks.cards import WORDING, BenchmarkCard
-from model.evaluation.benchmarks.places import found
+from model.evaluation.benchmarks.places import located
 from model.evaluation.benchmarks.reading import questions as read_questions
 from model.evaluation.predict import Answerer, Precision
 from model.evaluation.prediction_store import SetSettings, questions_hash, store_predictions
@@ -57,7 +57,7 @@ def evaluate_benchmarks(
     the network is loaded only when something is left to ask. `AerieError`: no data for any of the benchmarks, a set of
     another checkpoint or of other settings, what `open_checkpoint` refuses.
     """
-    cards = [(card, found(card, data)) for card in chosen(names)]
+    cards = [(card, located(card, data)) for card in chosen(names)]
     not_run = [NotRun(benchmark=card.name, why=f"no data: {lacking(card)}") for card, place in cards if place is None]
     if len(not_run) == len(cards):
         told = "; ".join(f"{one.benchmark}: {one.why}" for one in not_run[:3])

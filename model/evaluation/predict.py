@@ -62,17 +62,24 @@ class Answerer:
 
     @torch.inference_mode()
     def answers(
-        self, questions: Sequence[Question], *, blind: bool, label: str = "", within: Progress | None = None
+        self,
+        questions: Sequence[Question],
+        *,
+        blind: bool,
+        label: str = "",
+        within: Progress | None = None,
+        limit: int | None = None,
     ) -> list[str]:
         """The generated text for each question, in the order asked; `blind` shows mid-grey images instead.
 
-        `label` begins the progress lines; `within` counts these questions among more, and isn't closed.
+        `label` begins the progress lines; `within` counts these questions among more, and isn't closed. `limit` is the
+        most tokens of an answer, without it `max_new_tokens`.
         """
         outputs = [""] * len(questions)
         progress = within or Progress(label, len(questions), "questions")
-        shared = _equal_inputs(questions, blind)
+        shared, limit = _equal_inputs(questions, blind), limit or self.max_new_tokens
         for window in _chunks(shared, self.batch_size * BATCHES_PER_WINDOW):
-            prompts, features = self._seen(questions, window, blind)
+            prompts, features = self._seen(questions, window, blind, limit)
             for batch, rows in self.decoding.answers(prompts, features):
                 for prompt, row in zip(batch, rows, strict=True):
                     text = self.tokenizer.decode(row)
@@ -84,7 +91,7 @@ class Answerer:
         return outputs
 
     def _seen(
-        self, questions: Sequence[Question], window: Sequence[tuple[int, ...]], blind: bool
+        self, questions: Sequence[Question], window: Sequence[tuple[int, ...]], blind: bool, limit: int
     ) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
         """The window's prompts, and the image embeddings [tokens, D] of each of their views.
 
@@ -97,7 +104,7 @@ class Answerer:
         views: dict[str, None] = {}
 
         def new_tiles() -> Iterator[np.ndarray]:
-            encode = partial(self._encoded, questions, blind)
+            encode = partial(self._encoded, questions, blind, limit)
             for encoded, view, tiles in in_order(encode, by_image.values(), self.threads):
                 prompts.extend(encoded)
                 if view not in views:
@@ -108,7 +115,7 @@ class Answerer:
         return prompts, dict(zip(views, features, strict=True))
 
     def _encoded(
-        self, questions: Sequence[Question], blind: bool, group: Sequence[tuple[int, ...]]
+        self, questions: Sequence[Question], blind: bool, limit: int, group: Sequence[tuple[int, ...]]
     ) -> tuple[list[Prompt], str, np.ndarray]:
         """The prompts about one image, the name of their view and its tiles (uint8 [P, S, S, 3])."""
         prompts = []
@@ -116,7 +123,7 @@ class Answerer:
             question = questions[places[0]]
             sample = self._encode(question, blind)
             view = f"{len(sample.tiles)} grey" if blind else question.image_key
-            ids, limit = torch.from_numpy(sample.input_ids), self.max_new_tokens
+            ids = torch.from_numpy(sample.input_ids)
             prompts.append(Prompt(places=places, source=question.source, view=view, input_ids=ids, limit=limit))
         return prompts, view, sample.tiles
 

@@ -136,7 +136,7 @@ def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
 
 
 def read_benchmarks(folder: str, manifest: Manifest) -> list[Prediction]:
-    """The answers to local benchmarks that an evaluation attached; none where it asked none."""
+    """The answers to benchmarks, local and public, that an evaluation attached; none where it asked none."""
     if "benchmarks" not in manifest.attachments:
         return []
     return predictions_of(read_attachment(folder, manifest, "benchmarks"))

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,19 @@ class Scored:
     verdicts: tuple[Verdict, ...]
 
     @property
+    def final(self) -> float | None:
+        """The headline that an average may count: None while a judge has still to score an answer."""
+        return final_score(self.numbers)
+
+    @property
     def score(self) -> float | None:
         """The headline; None when nothing was judged."""
         return self.numbers.get(HEADLINE)
+
+
+def final_score(numbers: Mapping[str, float]) -> float | None:
+    """The headline of `summarise`'s numbers, None while an answer is unjudged: an empty one needs no judge to be 0."""
+    return None if numbers["unjudged"] else numbers.get(HEADLINE)
 
 
 def check_rules(names: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """The door for `aerie score`: predictions from a folder or file, scored by one rule set or by all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,13 +12,12 @@ from data.storage import MANIFEST_NAME, read_manifest
 from model.evaluation.answer_shards import SETTINGS_FILE
 from model.evaluation.answered import Answered
 from model.evaluation.benchmark_data import benchmark_questions
-from model.evaluation.benchmarks.averages import average, average_card, missing
-from model.evaluation.benchmarks.cards import average_cards
+from model.evaluation.benchmarks.averages import averages
 from model.evaluation.judging import judged, read_judge
 from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
 from model.evaluation.prediction_store import read_prediction_set
-from model.evaluation.predictions import read_benchmarks, read_predictions
+from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
 from model.evaluation.rules import RULE_SETS, RULES_VERSION
 from model.evaluation.scored import Scored, check_rules, gap, scored, verdict_lines
 
@@ -45,23 +44,14 @@ class Scores:
         for name, results in self.benchmarks.items():
             entry: dict[str, Any] = {"benchmark": name, "rules": {result.rules: result.numbers for result in results}}
             told.append(entry | ({"gap": gap(results)} if len(results) > 1 else {}))
-        averages = {name: self._average(name) for name in average_cards() if self._concerns(name)}
+        sets = list(dict.fromkeys(result.rules for result in self.results))
+        scores = {rules: {one.benchmark: one.final for one in self.results if one.rules == rules} for rules in sets}
         return {
             "rules_version": RULES_VERSION,
             "benchmarks": told,
-            "averages": averages,
+            "averages": averages(scores),
             "blind_left_out": self.blind,
         }
-
-    def _concerns(self, name: str) -> bool:
-        return any(benchmark in self.benchmarks for benchmark in average_card(name).of)
-
-    def _average(self, name: str) -> dict[str, Any]:
-        """An average by each rule set, None while a benchmark is missing, and the missing ones."""
-        sets = list(dict.fromkeys(result.rules for result in self.results))
-        scores = {rules: {one.benchmark: one.score for one in self.results if one.rules == rules} for rules in sets}
-        absent = sorted({lacking for numbers in scores.values() for lacking in missing(numbers, name)})
-        return {"rules": {rules: average(scores[rules], name) for rules in sets}, "missing": absent}
 
 
 def score_predictions(
@@ -113,9 +103,11 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
         manifest = read_manifest(folder)
         if "predictions" not in manifest.attachments:
             raise AerieError(f"{folder} holds the output of step {manifest.step!r}, which has no predictions")
-        predictions = read_predictions(folder, manifest) + read_benchmarks(folder, manifest)
-        seeing = [row.answered() for row in predictions if not row.blind]
-        return seeing, len(predictions) - len(seeing)
+        heldout, benchmarks = read_predictions(folder, manifest), read_benchmarks(folder, manifest)
+        taken = {row.source for row in benchmarks}
+        seeing = [_heldout(row, taken) for row in heldout if not row.blind]
+        seeing += [row.answered() for row in benchmarks if not row.blind]
+        return seeing, len(heldout) + len(benchmarks) - len(seeing)
     sets = [join(folder, name) for name in subfolders(folder) if exists(join(folder, name, SETTINGS_FILE))]
     if not sets:
         raise AerieError(
@@ -124,3 +116,9 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
         )
     rows = [row for one in sets for row in read_prediction_set(one).predictions()]
     return [row.answered() for row in rows], 0
+
+
+def _heldout(prediction: Prediction, taken: set[str]) -> Answered:
+    """A source may be named as the benchmark whose training part it is: its held-out part goes by another name."""
+    row = prediction.answered()
+    return replace(row, benchmark=f"{row.benchmark} (held out)") if row.benchmark in taken else row

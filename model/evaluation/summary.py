@@ -118,7 +118,8 @@ def summary_document(
     """The report's figures as plain JSON.
 
     `evaluation` has one entry per source and answer type, as in `scoreboard`: group, answer_type, questions, majority,
-    blind, exact and `stages` (score by stage), all scores in [0, 1]. `promotion` says what was decided, and why,
+    blind, exact and `stages` (score by stage), all scores in [0, 1]. `public_benchmarks` is there where the recipe asks
+    any, with the scores file's entries. `promotion` says what was decided, and why,
     `signatures` is that of `RunSignatures.document`.
     """
     parameters, promotion = run.parameters, run.document("promotion")
@@ -134,6 +135,7 @@ def summary_document(
         "evaluation": scoreboard(run, "source"),
         "promotion": {"verdict": verdict(promotion), "text": against(promotion)},
         "categories": scoreboard(run, "category"),
+        **_public(run),
         "signatures": signed.document(),
         "ledger": flow.document(),
         "gate": [
@@ -144,6 +146,15 @@ def summary_document(
         "training": {stage: _trained(run, stage) for stage in STAGES},
         "weaknesses": weaknesses_document(*ranked),
     }
+
+
+def _public(run: RunFolder) -> dict[str, Any]:
+    """Scores and averages of public benchmarks, and those that were not run; nothing where the recipe asks none."""
+    scores = run.document(f"evaluation/{STAGES[-1]}", "scores")
+    if "not_run" not in scores:
+        return {}
+    told = {"asked": [row for row in scores["benchmarks"] if "of" in row]}
+    return {"public_benchmarks": told | {name: scores[name] for name in ("averages", "not_run")}}
 
 
 def _trained(run: RunFolder, stage: str) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from typing import Any
 from data.files import join
 from data.reporting.html import Page, render_page
 from data.reporting.markdown import markdown_table
+from model.evaluation.rules import RULE_SETS
 from model.evaluation.run_folder import RunFolder
+from model.evaluation.scored import final_score
 from model.evaluation.scores import read_cells
+from model.evaluation.sections.benchmarks import points, state
 from model.evaluation.sections.scoreboard import STAGE_NAMES
 from model.evaluation.sections.training import training_section
 
@@ -39,7 +42,25 @@ def scores_markdown(document: dict[str, Any]) -> str:
     ]
     title = f"# Held-out scores after {STAGE_NAMES[document['stage']].lower()}, %"
     headers = ("source", "kind", "asked", "score", "exact match", "majority", "blind")
-    return f"{title}\n\n{markdown_table(headers, rows)}"
+    return f"{title}\n\n{markdown_table(headers, rows)}{_benchmarks_markdown(document)}"
+
+
+def _benchmarks_markdown(document: dict[str, Any]) -> str:
+    """Public benchmarks, if the recipe asks any: those asked, then those that were not run."""
+    if "not_run" not in document:
+        return ""
+    asked = [row for row in document["benchmarks"] if "of" in row]
+    rows = [
+        (
+            row["benchmark"],
+            f"{row['questions']:,} of {row['of']:,}",
+            *(points(final_score(row["rules"][name])) for name in RULE_SETS),
+            state(row),
+        )
+        for row in asked
+    ]
+    rows += [(name, "–", *["–"] * len(RULE_SETS), f"not run: {why}") for name, why in document["not_run"].items()]
+    return f"\n\n# Public benchmarks, points\n\n{markdown_table(('benchmark', 'asked', *RULE_SETS, 'note'), rows)}"
 
 
 def _percent(value: float | None) -> str:

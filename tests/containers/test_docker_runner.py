@@ -69,14 +69,15 @@ def test_steps_get_the_store_and_nothing_else_of_the_environment(engine, monkeyp
 
 
 def test_steps_are_not_root_and_see_the_runs_folder_and_the_registry_only(engine, tmp_path):
-    run, cards = tmp_path / "run", tmp_path / "cards"
+    run, cards, data = (tmp_path / name for name in ("run", "cards", "data"))
     run.mkdir()
     (run / "recipe.yaml").write_text("name: mini")
-    wanted = docker_runner(str(run), str(cards)).container_run_args
+    wanted = docker_runner(str(run), str(cards), str(data), "s3://b/data", None).container_run_args
     uid = int(wanted["user"].partition(":")[0])
     assert uid > 0
     assert [(mount["Target"], mount["ReadOnly"]) for mount in wanted["mounts"]] == [
         (str(cards), True),
+        (str(data), True),
         (str(run), False),
         (str(tmp_path / "registry"), False),
     ]

@@ -129,3 +129,11 @@ def test_the_gpus_way_gives_the_same_answers_in_the_same_order(answerer, blind, 
     monkeypatch.setattr(answerer.decoding, "decoder", steps)
     assert answerer.answers(QUESTIONS, blind=blind, label="test") == expected
     assert steps._steps, "the decoder was asked"
+
+
+def test_a_limit_of_tokens_shortens_the_answers_of_one_call(answerer):
+    whole = answerer.answers(QUESTIONS, blind=False)
+    short = answerer.answers(QUESTIONS, blind=False, limit=1)
+    assert answerer.answers(QUESTIONS, blind=False, limit=MAX_NEW_TOKENS) == whole
+    assert all(one.startswith(first.rstrip("\ufffd")) for one, first in zip(whole, short, strict=True))
+    assert sum(map(len, short)) < sum(map(len, whole))

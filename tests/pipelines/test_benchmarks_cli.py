@@ -1,8 +1,10 @@
 """`aerie benchmarks` as people type it."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from benchmark_files import coded, write_tsv
 from typer.testing import CliRunner
 
@@ -10,6 +12,7 @@ from model.evaluation.benchmarks.cards import benchmark_cards
 from pipelines.cli import app
 
 runner = CliRunner()
+MINI = Path(__file__).resolve().parents[2] / "pipelines/recipes/mini.yaml"
 
 
 @pytest.fixture(params=[80, 120])
@@ -82,3 +85,20 @@ def test_json_holds_cards_places_and_averages(folder):
     assert document["benchmarks"][1]["data"] is None
     assert [card["name"] for card in document["averages"]] == ["eagle2", "opencompass"]
     assert json.loads(call("show", "ocrbench", "--json").output)["maximum"] == 1000
+
+
+def test_a_recipes_benchmarks_are_read_before_a_run(folder, tmp_path):
+    document = yaml.safe_load(MINI.read_text())
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(document))
+    assert "asks no public benchmark" in call("check", recipe).output
+    document["evaluation"] = {"benchmark_data": ".", "benchmarks": ["docvqa", "mmstar"]}
+    recipe.write_text(yaml.safe_dump(document))
+    lines = call("check", recipe).output.splitlines()
+    assert lines[0].split() == ["docvqa", "1", "questions"]
+    assert lines[1].split()[:6] == ["mmstar", "not", "run", "(no", "data:", "put"]
+    assert json.loads(call("check", recipe, "--json").output)["asked"] == {"docvqa": 1}
+    write_tsv(folder, "docvqa", {"index": 1, "image": coded(), "question": "?", "answer": ""})
+    result = call("check", recipe)
+    assert result.exit_code == 2
+    assert "DocVQA_VAL.tsv, line 2, column 'answer'" in " ".join(result.stderr.split())

@@ -50,13 +50,19 @@ def test_a_name_is_used_once(tmp_path):
         find_run("second", str(tmp_path))
 
 
-def test_relative_cards_still_point_to_their_folder(tmp_path):
+def test_relative_folders_still_point_to_their_places(tmp_path):
     document = yaml.safe_load(MINI.read_text())
     document["data"]["cards"] = "my-cards"
-    recipe = tmp_path / "recipe.yaml"
+    document["evaluation"] = {"benchmark_data": "../benchmarks"}
+    recipe = tmp_path / "recipes/recipe.yaml"
+    recipe.parent.mkdir()
     recipe.write_text(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(AerieError, match="folder of benchmark data not found"):
+        new_run(str(recipe), str(tmp_path / "artifacts"), "first")
+    (tmp_path / "benchmarks").mkdir()
     run = new_run(str(recipe), str(tmp_path / "artifacts"), "first")
-    assert run.recipe.data.cards == str(tmp_path / "my-cards")
+    assert run.recipe.data.cards == str(tmp_path / "recipes/my-cards")
+    assert run.recipe.evaluation.benchmark_data == str(tmp_path / "benchmarks")
 
 
 def test_steps_are_counted_with_the_fan_out(tmp_path):

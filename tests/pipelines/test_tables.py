@@ -39,6 +39,16 @@ def test_results_stand_in_per_cent_with_the_answer_types_below_their_source_and_
     assert cells[-1] == ["Ledger: 7,000 rows read + 5 added = 6,990 trained + 15 dropped"]
 
 
+def test_public_benchmarks_are_told_where_a_recipe_asks_them():
+    asked = [
+        {"benchmark": "chartqa", "rules": {"eagle2": {"score": 66.66}}, "judged": True},
+        {"benchmark": "mmvet", "rules": {"eagle2": {}}, "judged": False},
+    ]
+    lines = shown(show_summary, SUMMARY | {"public_benchmarks": {"asked": asked, "not_run": {"docvqa": "no data"}}})
+    assert ["Public benchmarks, points: chartqa 66.7, mmvet unjudged"] in lines
+    assert ["Not run for want of data: docvqa"] in lines
+
+
 def test_nothing_is_cut_on_a_terminal_of_80_columns():
     cells = shown(show_summary, SUMMARY, width=80)
     assert ["text-questions", "all", "9,673", "34.0", "50.0", "10.0", "50.0", "91.2"] in cells

@@ -24,14 +24,14 @@ from data.files import exists, join
 from data.images import encode_png, image_ref
 from data.storage import manifest_uri, parquet_table
 from model.chat_files import open_checkpoint
-from model.evaluation import run
+from model.evaluation import public_answers, run, step_answers
 from model.evaluation.predict import Answerer
 from model.evaluation.prediction_store import SetSettings, questions_hash, store_predictions
 from model.evaluation.predictions import predicted
 from model.evaluation.questions import Question
 
 PER_SHARD = 4
-run.QUESTIONS_PER_SHARD = PER_SHARD
+step_answers.QUESTIONS_PER_SHARD = public_answers.QUESTIONS_PER_SHARD = PER_SHARD
 
 
 def main() -> None:

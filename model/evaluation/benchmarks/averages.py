@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from data.errors import AerieError
 from model.evaluation.benchmarks.cards import AverageCard, average_cards, benchmark_card
@@ -36,3 +37,20 @@ def average(scores: Mapping[str, float | None], of: str = EAGLE2) -> float | Non
         return None
     names = average_card(of).of
     return math.fsum(float(scores[name] or 0.0) * 100 / benchmark_card(name).maximum for name in names) / len(names)
+
+
+def averages(scores: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
+    """Each average that counts one of the scored benchmarks: by rule set, None while a benchmark is missing, and which.
+
+    `scores` are headline scores by rule set and benchmark; what no average counts may be among them.
+    """
+    told = {}
+    for card in average_cards().values():
+        counted = {
+            rules: {name: numbers[name] for name in card.of if name in numbers} for rules, numbers in scores.items()
+        }
+        if any(counted.values()):
+            absent = sorted({name for numbers in counted.values() for name in missing(numbers, card.name)})
+            means = {rules: average(numbers, card.name) for rules, numbers in counted.items()}
+            told[card.name] = {"rules": means, "missing": absent}
+    return told

@@ -2,12 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data.errors import AerieError
+from data.files import exists, is_s3, join
+from data.folders import files_below
+from data.object_store import object_keys
 from data.registry.cards import SourceCard
 from data.registry.raw.limits import CHUNK_BYTES
-from data.registry.raw.places import Place, local_path, place_of
+from data.registry.raw.places import Place, files_identity, local_path, place_of
 from model.evaluation.benchmarks.cards import BenchmarkCard, Layout
 
 TSV, PARQUET = (".tsv", ".tsv.gz"), (".parquet",)
@@ -28,6 +32,31 @@ def found(card: BenchmarkCard, data_root: str | Path) -> Path | None:
     if card.parquet is not None and any(path.is_file() for path in folder.rglob(card.parquet.files)):
         return folder
     return None
+
+
+def located(card: BenchmarkCard, data_root: str) -> str | None:
+    """As `found`, below a local folder or an s3:// prefix, as a path or an address."""
+    if not is_s3(data_root):
+        return None if (path := found(card, data_root)) is None else str(path)
+    for uri in (join(data_root, card.tsv.files), join(data_root, card.name, card.tsv.files)):
+        if exists(uri):
+            return uri
+    if card.parquet is not None:
+        folder, pattern = join(data_root, card.name), _anywhere(card.parquet)
+        if any(fnmatchcase(key, pattern) for key in files_below(folder)):
+            return join(folder, pattern)
+    if not object_keys(data_root, recursive=False):
+        raise AerieError(f"folder of benchmark data not found: nothing below {data_root}; correct the path")
+    return None
+
+
+def identity(card: BenchmarkCard, uri: str) -> str:
+    """What the files of a path or URI hold, undecoded: the hashes of their bytes locally, in a bucket their ETags.
+
+    Pictures that a row would name as files beside its table are not in it; the published files hold theirs.
+    """
+    place = place_of(_source(card, _meant(card, uri)))
+    return files_identity(place, place.names((*TSV, *PARQUET)))
 
 
 def files(card: BenchmarkCard, uri: str) -> Iterator[tuple[Layout, Place, str]]:
@@ -64,10 +93,15 @@ def _meant(card: BenchmarkCard, uri: str) -> str:
     if kind != "file" and "://" in uri:
         return uri
     if path.is_dir() and card.parquet is not None and any(path.rglob(card.parquet.files)):
-        path = path / f"*{card.parquet.files.lstrip('*')}"
+        path = path / _anywhere(card.parquet)
     elif path.is_dir():
         path = path / card.tsv.files
     return f"file://{path.absolute()}"
+
+
+def _anywhere(layout: Layout) -> str:
+    """The pattern of a layout's files in whatever folder below."""
+    return f"*{layout.files.lstrip('*')}"
 
 
 def _source(card: BenchmarkCard, uri: str) -> SourceCard:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from data.reporting.html import Block, Details, Section, Table, Text
-from model.evaluation.rules import RULE_SETS
+from data.reporting.html import Details, Section, Table, Text
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.scores import Cell as ScoreCell
 from model.evaluation.scores import Level, read_cells
+from model.evaluation.sections.benchmarks import benchmark_blocks
 from model.recipe import STAGES
 
 STAGE_NAMES = {"stage_1": "Stage 1", "stage_1_5": "Stage 1.5", "stage_2": "Stage 2"}
@@ -65,43 +65,13 @@ def evaluation_section(run: RunFolder) -> Section:
             ),
             _table(scoreboard(run, "source"), "Source"),
             _table(scoreboard(run, "category"), "Category"),
-            *_local_benchmarks(run),
+            *benchmark_blocks(run.document(f"evaluation/{STAGES[-1]}", "scores")),
             Details(
                 summary="Scores of each task",
                 blocks=(_table(scoreboard(run, "task"), "Source and task"),),
             ),
         ),
     )
-
-
-def _local_benchmarks(run: RunFolder) -> tuple[Block, ...]:
-    """What the recipe's local benchmarks gave after the last stage, by each rule set."""
-    rows = run.document(f"evaluation/{STAGES[-1]}", "scores").get("benchmarks", [])
-    if not rows:
-        return ()
-    numbers = [(row, [row["rules"][name].get("score") for name in RULE_SETS]) for row in rows]
-    table = Table(
-        headers=("Local benchmark", "Rule", "Asked", *RULE_SETS, "Gap"),
-        rows=tuple(
-            (row["benchmark"], row["rule"], f"{row['questions']:,}", *map(_points, scores), _points(_gap(scores)))
-            for row, scores in numbers
-        ),
-    )
-    text = (
-        "Held-out data in the shapes of public benchmarks, after stage 2, scored as three tools would: the papers' "
-        "rules (eagle2), VLMEvalKit's and lmms-eval's. Points of 100, OCRBench's of 1000. They compare runs of one "
-        "recipe; they are not the public benchmarks' figures."
-    )
-    return Text(text), table
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _gap(scores: list[float | None]) -> float | None:
-    known = [score for score in scores if score is not None]
-    return max(known) - min(known) if known else None
 
 
 def _key(cell: ScoreCell) -> tuple[str, str]:

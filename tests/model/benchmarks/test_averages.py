@@ -3,7 +3,7 @@
 import pytest
 
 from data.errors import AerieError
-from model.evaluation.benchmarks.averages import average, missing
+from model.evaluation.benchmarks.averages import average, averages, missing
 
 SCORES = {
     "docvqa": 92.0,
@@ -36,6 +36,13 @@ def test_what_is_missing_is_named_and_never_counted_as_zero():
     assert average(some, "opencompass") is None
     assert missing(some, "opencompass") == ("mmvet",)
     assert average({**some, "mmvet": 0.0}, "opencompass") is not None
+
+
+def test_averages_by_rule_set_leave_out_what_they_do_not_count():
+    found = averages({"eagle2": {**SCORES, "local-docvqa": 4000.0}, "lmms-eval": {**SCORES, "mmvet": None}})
+    assert found["eagle2"] == {"rules": {"eagle2": average(SCORES), "lmms-eval": None}, "missing": ["mmvet"]}
+    assert set(found) == {"eagle2", "opencompass"}
+    assert averages({"eagle2": {"local-docvqa": 50.0}}) == {}
 
 
 @pytest.mark.parametrize("wrong", [{"docvqa": 868.0}, {"ocrbench": 1001.0}, {"mmmu": float("nan")}, {"mme": 1.0}])
