@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image, ImageDraw
 
 from data.errors import AerieError
 from data.reporting.html import Details, Table
-from data.storage import read_samples, read_tables
+from data.storage import attach, commit, read_manifest, read_samples, read_tables
+from model.evaluation.predictions import predictions_parquet, read_predictions
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.signatures import signatures_section
 from model.evaluation.signatures import SIGNATURES
@@ -163,6 +165,39 @@ def test_a_regression_in_reading_opens_the_signatures_found_there(runs, run, sig
     calm = signatures_section(unharmed, run_signatures(unharmed))
     assert not any(block.open for block in details(calm).values())
     assert "No score fell since Stage 1.5" in calm.blocks[1].text
+
+
+def with_ocrbench(run, folder, wrap):
+    """A copy of a run whose last evaluation was also asked OCRBench's questions, and answered them like this."""
+    shutil.copytree(run[2], folder)
+    place = f"{folder}/evaluation/stage_2"
+    manifest = read_manifest(place)
+    asked = [one for one in read_predictions(place, manifest) if one.source == "text-lines" and not one.blind]
+    answers = [
+        replace(one, source="ocrbench", question_id=f"ocrbench/{number}", rule="ocrbench", answers=(one.answer,),
+                facts={"type": "Regular Text Recognition"}, output=wrap.format(one.answer))
+        for number, one in enumerate(asked)
+    ]  # fmt: skip
+    kept = {"benchmarks": attach(place, "benchmarks.parquet", predictions_parquet(answers))}
+    commit(place, replace(manifest, attachments={**manifest.attachments, **kept}))
+    return len(answers)
+
+
+def test_a_fall_on_ocrbench_opens_the_view_of_what_its_outputs_have_in_common(runs, tmp_path):
+    for run, name, wrap in ((runs[0], "before", "{}"), (runs[1], "after", r"\begin{{align*}} no idea \end{{align*}}")):
+        asked = with_ocrbench(run, tmp_path / name, wrap)
+    after = RunFolder.open(*runs[1][:2], str(tmp_path / "after"))
+    signed = run_signatures(after, earlier_run(str(tmp_path / "before")))
+    (fell,) = [one for one in signed.regressions if one.source == "ocrbench"]
+    assert (fell.questions, fell.before, fell.after, fell.reads_text) == (asked, 1.0, 0.0, True)
+    latex = signed.found[0]
+    assert latex.sources["ocrbench"] == latex.asked_of["ocrbench"] == asked
+    assert signed.suspects[0].drops == ("ocrbench", "text-lines")
+    # the stages' shares stay comparable: no stage before the last was asked a benchmark
+    assert signed.shares == run_signatures(RunFolder.open(*runs[1])).shares
+    section = signatures_section(after, signed)
+    (block,) = [block for name, block in details(section).items() if name.startswith("Fixed LaTeX")]
+    assert block.open
 
 
 class Elements(HTMLParser):

@@ -53,9 +53,10 @@ def opened(found: Signature, fallen: tuple[Regression, ...]) -> bool:
 def _in_words(signed: RunSignatures) -> str:
     clean = [one.name.replace("_", " ") for one in signed.found if not one.count]
     return (
-        "Outputs of the last stage that fail in the same way, with open eyes only. A pattern counts as failure where "
-        "neither question nor references give a reason for it; biases are exact tests against the references. The "
-        "training answers are searched by the same functions for the same pattern."
+        "Outputs of the last stage that fail in the same way, with open eyes only: held-out questions and benchmarks. "
+        "The columns of stages are shares of the held-out questions, which every stage is asked. A pattern counts as "
+        "failure where neither question nor references give a reason for it; biases are exact tests against the "
+        "references. The training answers are searched by the same functions for the same pattern."
         + (f" Looked for and not found: {', '.join(clean)}." if clean else "")
     )
 
@@ -74,7 +75,17 @@ def regression_blocks(signed: RunSignatures) -> tuple[Block, ...]:
     return (
         Table(
             caption=f"Scores that fell since {compared}",
-            headers=("Source", "Category", "Questions", "Before", "After", "Worse", "Better", "p", "About"),
+            headers=(
+                "Source or benchmark",
+                "Category",
+                "Questions",
+                "Before",
+                "After",
+                "Worse",
+                "Better",
+                "p",
+                "About",
+            ),
             rows=tuple(
                 (
                     one.source,

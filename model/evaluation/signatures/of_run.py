@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,11 @@ from data.files import join
 from data.schema import Sample
 from data.shardwise import WORKERS, map_shards
 from data.storage import Shard, parquet_table, read_manifest, read_tables, shard_payload
-from model.evaluation.predictions import Prediction, read_predictions
+from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
+from model.evaluation.rules import UNIT_RULES, verdict
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.signatures.finding import Signature, signatures
-from model.evaluation.signatures.regressions import Regression, Suspect, regressions, suspects
+from model.evaluation.signatures.regressions import Regression, Suspect, regressions, suspects, worst_first
 from model.evaluation.signatures.tracing import SourcePattern, Trace, trace
 from model.recipe import STAGES
 
@@ -25,18 +26,23 @@ COMPARED = ("gate", f"evaluation/{LAST}")  # steps of an earlier run that are re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """What a run is compared with: a name for it, its predictions, and the sources that it trained on."""
+    """What a run is compared with: a name for it, its predictions, and the sources that it trained on.
+
+    `benchmarks` are its answers to benchmarks; a stage before the last was asked none.
+    """
 
     name: str
     predictions: tuple[Prediction, ...]
     sources: frozenset[str]
+    benchmarks: tuple[Prediction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSignatures:
-    """`found` are the signatures of the last stage, `shares` those of each stage by name; `traces` as of `traced`.
+    """`found` are the signatures of the last stage, over held-out questions and benchmarks; `traces` as of `traced`.
 
-    `regressions` and `suspects` hold what changed since `compared`.
+    `shares` are those of each stage by name, over held-out questions alone, which all stages are asked. `regressions`
+    and `suspects` hold what changed since `compared`.
     """
 
     found: tuple[Signature, ...]
@@ -69,11 +75,13 @@ class RunSignatures:
 def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatures:
     """Signatures of a finished run. Without an `earlier` run its last stage is compared with the stage before."""
     predictions = {stage: _predictions(run, f"evaluation/{stage}") for stage in STAGES}
+    benchmarks = read_benchmarks(run.folder(f"evaluation/{LAST}"), run.manifest(f"evaluation/{LAST}"))
     before = earlier or _stage_before(run, predictions[STAGES[-2]])
     by_stage = {stage: signatures(rows) for stage, rows in predictions.items()}
-    found = by_stage[LAST]
+    found = signatures(_apart(predictions[LAST], benchmarks) + benchmarks) if benchmarks else by_stage[LAST]
     traces = run_traces(run, found)
-    fallen = regressions(before.predictions, predictions[LAST])
+    fallen = regressions(before.predictions, _apart(predictions[LAST], benchmarks))
+    fallen = worst_first([*fallen, *regressions(before.benchmarks, benchmarks, benchmark_score)])
     return RunSignatures(
         found=tuple(found),
         shares={stage: {one.name: one.share for one in ones} for stage, ones in by_stage.items()},
@@ -87,11 +95,24 @@ def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatu
 def earlier_run(uri: str) -> Earlier:
     """The run in another folder; `AerieError` where its gate or its last evaluation has not finished."""
     evaluation, gate = join(uri, "evaluation", LAST), read_manifest(join(uri, "gate"))
+    manifest = read_manifest(evaluation)
     return Earlier(
         name=f"run {uri.rstrip('/').rsplit('/', 1)[-1]}",
-        predictions=tuple(read_predictions(evaluation, read_manifest(evaluation))),
+        predictions=tuple(read_predictions(evaluation, manifest)),
         sources=frozenset(count.source for count in gate.counts if count.rows_out),
+        benchmarks=tuple(read_benchmarks(evaluation, manifest)),
     )
+
+
+def _apart(heldout: Sequence[Prediction], benchmarks: Sequence[Prediction]) -> list[Prediction]:
+    """The held-out answers; a source named as a benchmark whose training part it is goes by another name."""
+    taken = {prediction.source for prediction in benchmarks}
+    return [replace(one, source=f"{one.source} (held out)") if one.source in taken else one for one in heldout]
+
+
+def benchmark_score(prediction: Prediction) -> float | None:
+    """The score of an answer to a benchmark, by the papers' rules; None where only a judge could say."""
+    return verdict(prediction.answered(), UNIT_RULES).value
 
 
 def _stage_before(run: RunFolder, predictions: Sequence[Prediction]) -> Earlier:

@@ -81,7 +81,12 @@ def regressions(
             moved[prediction.source, prediction.category].append((was, now))
     found = [_regression(key, pairs) for key, pairs in moved.items()]
     fell = [one for one in found if one.before - one.after >= LEAST_FALL and one.pvalue < ALPHA]
-    return sorted(fell, key=lambda one: (one.after - one.before, one.source))
+    return worst_first(fell)
+
+
+def worst_first(fallen: Iterable[Regression]) -> list[Regression]:
+    """The largest fall first."""
+    return sorted(fallen, key=lambda one: (one.after - one.before, one.source))
 
 
 def _regression(key: tuple[str, str], pairs: Sequence[tuple[float, float]]) -> Regression:
