@@ -39,7 +39,7 @@ from model.evaluation.signatures.of_run import COMPARED, RunSignatures, earlier_
 from model.evaluation.step_times import step_seconds
 from model.recipe import STAGES
 
-VERSION = 3
+VERSION = 4
 LOOKS = ("page.html", "page.css")
 
 
