@@ -56,7 +56,8 @@ class FlatGradients:
     def norm(self, norm_type: int = 2) -> torch.Tensor:
         """Norm of the gradients of all ranks, float32 [], NaN or infinite if one of them is."""
         flat = list(self._optimizer.averaged_gradients.values())
-        total = torch.stack(torch._foreach_norm(flat, norm_type, dtype=torch.float32)).square().sum()
+        exact = torch.float32 if flat[0].is_cuda else torch.float64  # a CPU adds up one by one: 1e-5 off in float32
+        total = torch.stack(torch._foreach_norm(flat, norm_type, dtype=exact)).square().sum().float()
         distributed.all_reduce(total, group=self._optimizer.dp_process_group)
         return total.sqrt()
 
@@ -66,8 +67,8 @@ class FlatGradients:
         if not (limit := self._optimizer.clip_grad):
             return flat.float()
         # one element, not a scalar: a scalar would be rounded to the gradients' type
-        scale = (limit / (self._optimizer._global_grad_norm + 1e-6)).clamp(max=1.0).reshape(1)
-        return flat * scale
+        excess = ((self._optimizer._global_grad_norm + 1e-6) / limit).clamp(min=1.0).reshape(1)
+        return flat * (1.0 / excess)
 
     def _finished(self, *_: Any, param_group_idx: int, **__: Any) -> torch.Tensor:
         if not self._flat:  # no parameter of any group had a gradient
