@@ -54,7 +54,7 @@ def _in_words(signed: RunSignatures) -> str:
     clean = [one.name.replace("_", " ") for one in signed.found if not one.count]
     return (
         "Outputs of the last stage that fail in the same way, with open eyes only: held-out questions and benchmarks. "
-        "The columns of stages are shares of the held-out questions, which every stage is asked. A pattern counts as "
+        "The stages' shares are of the held-out questions, which every stage is asked. A pattern counts as "
         "failure where neither question nor references give a reason for it; biases are exact tests against the "
         "references. The training answers are searched by the same functions for the same pattern."
         + (f" Looked for and not found: {', '.join(clean)}." if clean else "")
@@ -124,15 +124,14 @@ def regression_blocks(signed: RunSignatures) -> tuple[Block, ...]:
 def _overview(found: list[Signature], signed: RunSignatures) -> Table:
     return Table(
         headers=(
-            "Signature", "Outputs", "Asked", *(f"{STAGE_NAMES[stage]}, %" for stage in STAGES), "p", "Found in",
-            "Taught by",
+            "Signature", "Outputs", "Asked", "Stages 1, 1.5, 2, %", "p", "Found in", "Taught by",
         ),
         rows=tuple(
             (
                 named(one.name),
                 f"{one.count:,}",
                 f"{one.asked:,}",
-                *(percent(signed.shares[stage][one.name]) for stage in STAGES),
+                " → ".join(percent(signed.shares[stage][one.name]) for stage in STAGES),
                 "" if one.pvalue is None else f"{one.pvalue:.2g}",
                 _listed({source: f"{count:,}" for source, count in one.sources.items()}),
                 _listed(_taught(one.name, signed.traces.get(one.name, {}))),
