@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.options import AsJson
 from pipelines.people import for_people
 
 benchmarks = typer.Typer(no_args_is_help=True, help="The benchmarks of the paper: one card each.")
 
 DataOption = Annotated[str, typer.Option("--data", metavar="FOLDER", help="Folder that holds the benchmarks' files.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 @benchmarks.command(name="list")
-def list_command(data: DataOption = "", as_json: JsonOption = False) -> None:
+def list_command(data: DataOption = "", as_json: AsJson = False) -> None:
     """List the benchmarks and the averages over them, in the order of the paper's table.
 
     With --data it also says which of them are there: FILE.tsv or NAME/ in the folder.
@@ -42,7 +42,7 @@ def list_command(data: DataOption = "", as_json: JsonOption = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a benchmark or average.", show_default=False)],
     data: DataOption = "",
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one card: data, columns, wording, rule, judge.
 
@@ -73,7 +73,7 @@ def show(
 @benchmarks.command()
 def check(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)],
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read the files in a recipe's evaluation.benchmark_data, every row.
 

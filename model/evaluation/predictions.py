@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,6 +133,11 @@ def table_predictions(table: pa.Table) -> list[Prediction]:
 def read_predictions(folder: str, manifest: Manifest) -> list[Prediction]:
     """The predictions that an evaluation attached."""
     return predictions_of(read_attachment(folder, manifest, "predictions"))
+
+
+def heldout_name(source: str, benchmarks: Container[str]) -> str:
+    """What the held-out part of a source is called beside a benchmark of the same name, whose training part it is."""
+    return f"{source} (held out)" if source in benchmarks else source
 
 
 def read_benchmarks(folder: str, manifest: Manifest) -> list[Prediction]:

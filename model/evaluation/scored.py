@@ -88,9 +88,8 @@ def rule_table(rows: Sequence[Answered]) -> list[dict[str, Any]]:
     ]
 
 
-def gap(results: Sequence[Scored]) -> float | None:
+def gap(scores: Sequence[float | None]) -> float | None:
     """How far apart rule sets put one benchmark: highest minus lowest headline, None where one has none."""
-    scores = [result.score for result in results]
     known = [score for score in scores if score is not None]
     return max(known) - min(known) if known and len(known) == len(scores) else None
 

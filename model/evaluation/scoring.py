@@ -17,7 +17,7 @@ from model.evaluation.judging import judged, read_judge
 from model.evaluation.prediction_files import READERS
 from model.evaluation.prediction_join import answered_rows
 from model.evaluation.prediction_store import read_prediction_set
-from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
+from model.evaluation.predictions import Prediction, heldout_name, read_benchmarks, read_predictions
 from model.evaluation.rules import RULE_SETS, RULES_VERSION
 from model.evaluation.scored import Scored, check_rules, gap, scored, verdict_lines
 
@@ -43,7 +43,7 @@ class Scores:
         told = []
         for name, results in self.benchmarks.items():
             entry: dict[str, Any] = {"benchmark": name, "rules": {result.rules: result.numbers for result in results}}
-            told.append(entry | ({"gap": gap(results)} if len(results) > 1 else {}))
+            told.append(entry | ({"gap": gap([result.score for result in results])} if len(results) > 1 else {}))
         sets = list(dict.fromkeys(result.rules for result in self.results))
         scores = {rules: {one.benchmark: one.final for one in self.results if one.rules == rules} for rules in sets}
         return {
@@ -119,6 +119,5 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
 
 
 def _heldout(prediction: Prediction, taken: set[str]) -> Answered:
-    """A source may be named as the benchmark whose training part it is: its held-out part goes by another name."""
     row = prediction.answered()
-    return replace(row, benchmark=f"{row.benchmark} (held out)") if row.benchmark in taken else row
+    return replace(row, benchmark=heldout_name(row.benchmark, taken))

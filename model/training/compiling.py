@@ -18,15 +18,22 @@ def compile_layers(model: VisionLanguageModel, recomputed: Mapping[str, float]) 
     and tiles, so the graphs are made for any number of them. `recomputed` is the share of a layer's activations, in
     memory, that its backward pass makes again: the compiler picks those that cost least (for SigLIP 0.3 is free).
     """
-    from model.training.inductor import prefer_whole_rows
+    from model.training.inductor import MARK, prefer_whole_rows
 
     prefer_whole_rows()
+    mark_caches(MARK)
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # layers share their code
     for name, layers in repeated_layers(model).items():
         # one object: layers share what it compiles
         backend = partial(_inductor, 1.0 - recomputed[name], turn_gradients=name == "siglip")
         for layer in layers:
             layer.compile(backend=backend, dynamic=True)
+
+
+def mark_caches(mark: str) -> None:
+    """Keep this process's compiled graphs apart, on disk, from those of processes without this mark."""
+    if mark not in torch.compiler.config.cache_key_tag:
+        torch.compiler.config.cache_key_tag += f" {mark}"
 
 
 def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any], *, turn_gradients: bool) -> Any:

@@ -7,9 +7,9 @@ it would run its built-in FlashAttention 2: in the decoder's attention over pack
 import torch
 
 from data.errors import AerieError
+from model.training.compiling import mark_caches
 
 HOPPER = (9, 0)
-MARK = "fa3"
 WITHOUT = "or set the stage's flash_attention to torch"
 
 
@@ -27,5 +27,4 @@ def use_flash_attention_3() -> None:
         ) from error
     torch.backends.cuda.enable_cudnn_sdp(False)  # torch would ask cuDNN first, whose backward pass is slower
     # Graphs name the attention that they were traced with, but their caches' keys don't.
-    if MARK not in torch.compiler.config.cache_key_tag:
-        torch.compiler.config.cache_key_tag += f" {MARK}"
+    mark_caches("fa3")

@@ -51,8 +51,6 @@ class TurnedWeightGradients(CustomGraphPass):
 def prefer_whole_rows() -> None:
     """Let everything that this process compiles from here on use `WholeRows`."""
     config.inductor_choices_class = WholeRows
-    if MARK not in torch.compiler.config.cache_key_tag:
-        torch.compiler.config.cache_key_tag += f" {MARK}"
 
 
 def _is_wide_weight_gradient(node: torch.fx.Node) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 from data.reporting.html import Badge, Block, Cell, Table, Text
 from model.evaluation.benchmarks.cards import average_cards, benchmark_cards
 from model.evaluation.rules import RULE_SETS
-from model.evaluation.scored import HEADLINE
+from model.evaluation.scored import HEADLINE, gap
 
 LOCAL = (
     "Held-out data in the shapes of public benchmarks, after stage 2, scored as three tools would: the papers' rules "
@@ -56,7 +56,7 @@ def _line(row: dict[str, Any]) -> tuple[Cell, ...]:
     cells: list[Cell] = [points(score) for score in scores]
     if state(row) == "unjudged":
         cells, scores = [Badge("unjudged", "warn")] * len(scores), []
-    return row["benchmark"], row["rule"], asked, *cells, points(_gap(scores))
+    return row["benchmark"], row["rule"], asked, *cells, points(gap(scores))
 
 
 def _averages(scores: dict[str, Any]) -> list[Block]:
@@ -81,8 +81,3 @@ def _not_run(reasons: dict[str, str]) -> Table:
 def points(value: float | None) -> str:
     """Points with one decimal; a dash where there are none."""
     return "–" if value is None else f"{value:.1f}"
-
-
-def _gap(scores: list[float | None]) -> float | None:
-    known = [score for score in scores if score is not None]
-    return max(known) - min(known) if known else None

@@ -10,7 +10,7 @@ from data.files import join
 from data.schema import Sample
 from data.shardwise import WORKERS, map_shards
 from data.storage import Shard, parquet_table, read_manifest, read_tables, shard_payload
-from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
+from model.evaluation.predictions import Prediction, heldout_name, read_benchmarks, read_predictions
 from model.evaluation.rules import UNIT_RULES, verdict
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.signatures.finding import Signature, signatures
@@ -78,9 +78,10 @@ def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatu
     benchmarks = read_benchmarks(run.folder(f"evaluation/{LAST}"), run.manifest(f"evaluation/{LAST}"))
     before = earlier or _stage_before(run, predictions[STAGES[-2]])
     by_stage = {stage: signatures(rows) for stage, rows in predictions.items()}
-    found = signatures(_apart(predictions[LAST], benchmarks) + benchmarks) if benchmarks else by_stage[LAST]
+    heldout = _apart(predictions[LAST], benchmarks)
+    found = signatures(heldout + benchmarks) if benchmarks else by_stage[LAST]
     traces = run_traces(run, found)
-    fallen = regressions(before.predictions, _apart(predictions[LAST], benchmarks))
+    fallen = regressions(before.predictions, heldout)
     fallen = worst_first([*fallen, *regressions(before.benchmarks, benchmarks, benchmark_score)])
     return RunSignatures(
         found=tuple(found),
@@ -105,9 +106,8 @@ def earlier_run(uri: str) -> Earlier:
 
 
 def _apart(heldout: Sequence[Prediction], benchmarks: Sequence[Prediction]) -> list[Prediction]:
-    """The held-out answers; a source named as a benchmark whose training part it is goes by another name."""
     taken = {prediction.source for prediction in benchmarks}
-    return [replace(one, source=f"{one.source} (held out)") if one.source in taken else one for one in heldout]
+    return [replace(one, source=heldout_name(one.source, taken)) for one in heldout]
 
 
 def benchmark_score(prediction: Prediction) -> float | None:
