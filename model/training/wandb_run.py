@@ -44,9 +44,13 @@ class WandbRun:
             self._run.log(curve_values(step), step=step.step)
 
     def close(self) -> None:
-        """Finish the run."""
-        if self._run is not None:
-            self._run.finish()
+        """Finish the run; when this returns, an offline run's file is whole."""
+        if self._run is None:
+            return
+        import wandb
+
+        self._run.finish()
+        wandb.teardown()  # finish() may answer before W&B's service has written its buffer; the service's end waits
 
 
 def curve_values(step: StepMetrics) -> dict[str, float]:
