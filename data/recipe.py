@@ -4,16 +4,19 @@ A recipe travels as (URI, sha256): the bytes are checked, then parsed, then vali
 """
 
 import hashlib
+from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import AerieError
-from data.files import read_bytes
+from data.files import is_s3, join, read_bytes
 from data.settings.augmentation import AugmentationSettings
 from data.settings.base import Strict, validated
 from data.settings.embedding import EmbeddingSettings
+from data.settings.endpoint import EndpointSettings
 from data.settings.expectations import ExpectationSettings
 from data.settings.filtering import FilterSettings
 from data.settings.formatting import FormattingSettings
@@ -83,3 +86,17 @@ def load_data_recipe(uri: str, sha256: str = "") -> DataRecipe:
     """The data room's view of a recipe."""
     document, actual = recipe_document(uri, sha256)
     return validated(DataRecipe, {**document, "sha256": actual}, uri)
+
+
+def beside_recipe(path: str, recipe_uri: str) -> str:
+    """Where a path in a recipe points to: a relative one counts from the recipe's folder, also from one in a bucket."""
+    if is_s3(path):
+        return path
+    if is_s3(recipe_uri) and not path.startswith("/"):  # keys know no "..": s3://B/recipes/R.yaml, ../D -> s3://B/D
+        return "s3://" + normpath(join(recipe_uri.removeprefix("s3://").rpartition("/")[0], path))
+    return str(Path(recipe_uri).parent / path)
+
+
+def cache_beside_recipe(endpoint: EndpointSettings, recipe_uri: str) -> EndpointSettings:
+    """The endpoint of a recipe with the place of its cache: what was paid for must not end in a task's own folder."""
+    return endpoint.model_copy(update={"cache_uri": beside_recipe(endpoint.cache_uri, recipe_uri)})

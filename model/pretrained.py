@@ -11,12 +11,12 @@ from transformers import PretrainedConfig, Qwen2Config, SiglipVisionConfig
 
 from data.errors import AerieError
 from data.files import exists, is_s3, join, read_bytes
+from data.recipe import beside_recipe
 from model.checkpoint import TOKENIZER_FILE, load_weights
 from model.checkpoint_files import CONFIG_FILE, local_copy, read_json
 from model.config import PretrainedSettings
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer
 from model.new_tokens import initialise_new_rows_
-from model.recipe import beside_recipe
 from model.tensor_files import TensorReader, open_tensors
 from model.vlm import VisionLanguageModel
 

@@ -1,12 +1,9 @@
 """The whole recipe: data, model, three stages, evaluation, in one YAML file."""
 
-from pathlib import Path
-from posixpath import normpath
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from data.files import is_s3, join
 from data.recipe import DataSettings, recipe_document
 from data.settings.base import Strict, validated
 from model.config import ModelSettings
@@ -146,15 +143,6 @@ def _what_asks(benchmark: str, settings: EvaluationSettings) -> str:
     if settings.benchmark_data is None:
         return "evaluation.benchmark_data must say where its files are"
     return f"evaluation.benchmarks must name {benchmark_of(benchmark)}"
-
-
-def beside_recipe(path: str, recipe_uri: str) -> str:
-    """Where a path in a recipe points to: a relative one counts from the recipe's folder, also from one in a bucket."""
-    if is_s3(path):
-        return path
-    if is_s3(recipe_uri) and not path.startswith("/"):  # keys know no "..": s3://B/recipes/R.yaml, ../D -> s3://B/D
-        return "s3://" + normpath(join(recipe_uri.removeprefix("s3://").rpartition("/")[0], path))
-    return str(Path(recipe_uri).parent / path)
 
 
 def load_recipe(uri: str, sha256: str = "") -> Recipe:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ def choose_stage_image() -> None:
     os.environ.setdefault("AERIE_STAGE_IMAGE", STAGE_IMAGE)
 
 
-def docker_runner(folder: str, *read: str | None) -> Any:
+def docker_runner(folder: str, read: Sequence[str] = (), written: Sequence[str] = ()) -> Any:
     """The runner; `AerieError` when no engine answers or an image is missing.
 
-    The containers see the run's `folder` (unless it lies in a store) and what the recipe has only `read`: folders
-    of its own cards and of benchmarks' files, None where it has none. They see the store's address and keys as
-    environment variables, and the host's network, so that a store on this machine is reachable for them.
+    The containers see the run's `folder` (unless it lies in a store) and what the recipe has on this machine: files
+    and folders that steps `read`, as benchmarks' data, and folders that are `written` to, as answers that were paid
+    for. They see the store's address and keys as environment variables, and the host's network, so that a store on
+    this machine is reachable for them.
     """
     from kfp import local
 
@@ -41,7 +42,7 @@ def docker_runner(folder: str, *read: str | None) -> Any:
         network_mode="host",
         user=f"{_user()}:{_group()}",
         environment=NOWHERE | environment,
-        mounts=_mounts(folder, [uri for uri in read if uri is not None]),
+        mounts=_mounts(folder, read, written),
         labels=LABEL,
         shm_size="1g",
     )
@@ -103,18 +104,19 @@ def _group() -> int:
     return os.getgid() if os.getuid() else USER
 
 
-def _mounts(folder: str, read: list[str]) -> list[Any]:
+def _mounts(folder: str, read: Sequence[str], written: Sequence[str]) -> list[Any]:
     from docker.types import Mount
 
-    mounts = [Mount(uri, uri, type="bind", read_only=True) for uri in read if not is_s3(uri)]
-    if is_s3(folder):
-        return mounts
     registry = Path(folder).with_name("registry")  # of accepted checkpoints, beside all runs
-    registry.mkdir(exist_ok=True)
-    for written in (folder, str(registry)):
+    own = [] if is_s3(folder) else [folder, str(registry)]
+    if missing := [place for place in read if not Path(place).exists()]:
+        raise AerieError(f"the recipe names {', '.join(missing)}, which is not there; correct its path")
+    mounts = [Mount(place, place, type="bind", read_only=True) for place in read]
+    for place in (*own, *written):
+        Path(place).mkdir(parents=True, exist_ok=True)
         if not os.getuid():
-            _give(written)
-        mounts.append(Mount(written, written, type="bind"))
+            _give(place)
+        mounts.append(Mount(place, place, type="bind"))
     return mounts
 
 

@@ -21,6 +21,7 @@ from data.files import exists, is_s3, join, read_bytes, write_bytes
 from model.recipe import Recipe, load_recipe
 from pipelines.console import RunConsole, StepResult
 from pipelines.docker_run import docker_runner, lend
+from pipelines.recipe_places import local_places, make_absolute
 
 RUN_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 TAKEN_NAMES = {"registry", "recipes", "submissions"}  # folders beside the runs
@@ -84,7 +85,7 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
         raise AerieError(
             f"run {run_id!r} exists in {root}; continue it with --resume {run_id} or choose another --name"
         )
-    write_bytes(copy, _with_absolute_paths(read_bytes(recipe_path), recipe_path, recipe))
+    write_bytes(copy, _with_absolute_paths(read_bytes(recipe_path), recipe_path))
     return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
 
 
@@ -98,15 +99,11 @@ def find_run(run: str, storage: str) -> Run:
     return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
 
 
-def _with_absolute_paths(payload: bytes, recipe_path: str, recipe: Recipe) -> bytes:
-    """The copy lies elsewhere, so a relative `data.cards` or `evaluation.benchmark_data` becomes absolute."""
-    places = {("data", "cards"): recipe.data.cards, ("evaluation", "benchmark_data"): recipe.evaluation.benchmark_data}
-    local = {key: place for key, place in places.items() if place is not None and not is_s3(place)}
-    if not local or is_s3(recipe_path):
-        return payload
+def _with_absolute_paths(payload: bytes, recipe_path: str) -> bytes:
+    """The recipe as it is where all its paths are absolute, so that its comments stay; else written anew."""
     document = yaml.safe_load(payload)
-    for (section, key), place in local.items():
-        document[section][key] = str((Path(recipe_path).resolve().parent / place).resolve())
+    if not make_absolute(document, recipe_path):
+        return payload
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
 
 
@@ -136,8 +133,8 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
     from kfp import components, local
 
     docker = runner == "docker"
-    read = run.recipe.data.cards, run.recipe.evaluation.benchmark_data
-    steps = docker_runner(run.folder, *read) if docker else local.SubprocessRunner(use_venv=False)
+    places = local_places(yaml.safe_load(read_bytes(run.recipe_uri)))
+    steps = docker_runner(run.folder, *places) if docker else local.SubprocessRunner(use_venv=False)
     with _scratch(lent=docker) as scratch, _log(run, scratch) as (log, log_uri):
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(

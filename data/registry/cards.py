@@ -35,7 +35,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from data.errors import AerieError
-from data.recipe import DataRecipe
+from data.recipe import DataRecipe, beside_recipe
 from data.schema import CATEGORIES
 from data.settings.base import Strict, validated
 
@@ -204,7 +204,7 @@ def recipe_card(recipe: DataRecipe, recipe_uri: str, source: str) -> SourceCard:
     """The card of a source of a recipe; `AerieError` when there is none or when it names no place to read from."""
     folder = recipe.data.cards
     if folder is not None:
-        folder = str(Path(recipe_uri).parent / folder)  # an absolute `cards` stays as it is
+        folder = beside_recipe(folder, recipe_uri)
     card = named_card(load_cards(folder), source)
     if card.readable:
         return card

@@ -50,7 +50,11 @@ class EndpointSettings(Strict):
     max_cost: float | None = Field(
         default=None, ge=0, description="of all answers that the output rests on, whether paid now or in an earlier run"
     )
-    cache_uri: str = Field(min_length=1, description="folder or s3:// prefix that keeps every paid answer")
+    cache_uri: str = Field(
+        min_length=1,
+        description="folder or s3:// prefix that keeps every paid answer; "
+        "in a recipe a relative path counts from its folder",
+    )
     on_failure: Literal["fail", "skip"] = "fail"
     failures_in_a_row: int = Field(default=3, ge=1, description="with `skip`: after so many the endpoint is left alone")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.errors import AerieError
+from data.recipe import beside_recipe
 from data.storage import fingerprint
 from model.evaluation.benchmark_data import card_identity, chosen, lacking
 from model.evaluation.benchmarks.cards import WORDING, BenchmarkCard
@@ -12,7 +13,7 @@ from model.evaluation.benchmarks.places import identity, located
 from model.evaluation.promotion.settings import benchmark_of
 from model.evaluation.public_questions import listing
 from model.evaluation.rules import RULES_VERSION
-from model.recipe import Recipe, beside_recipe, load_recipe
+from model.recipe import Recipe, load_recipe
 
 VERSION = 1  # raise it when files are read or asked otherwise: finished evaluations then ask again
 ADDRESSES = {"uri", "md5", "revision"}  # what of a layout changes no question

@@ -9,11 +9,12 @@ from data.errors import AerieError
 from data.files import exists, join, read_bytes
 from data.ledger import Tally
 from data.progress import Progress
+from data.recipe import beside_recipe
 from data.schema import IMAGE_PLACEHOLDER
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
 from model.inputs.qwen_vocabulary import qwen_tokenizer
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
-from model.recipe import Recipe, beside_recipe, load_recipe
+from model.recipe import Recipe, load_recipe
 
 VERSION = 1
 

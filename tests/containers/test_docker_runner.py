@@ -62,23 +62,28 @@ def test_a_missing_image_is_named(engine, image):
 def test_steps_get_the_store_and_nothing_else_of_the_environment(engine, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
     monkeypatch.setenv("OTHER_TOKEN", PLANTED)
-    wanted = docker_runner("s3://aerie/runs/first", None).container_run_args
+    wanted = docker_runner("s3://aerie/runs/first").container_run_args
     assert wanted["environment"]["AWS_SECRET_ACCESS_KEY"] == "key"
     assert PLANTED not in str(wanted)
     assert wanted["mounts"] == []
 
 
 def test_steps_are_not_root_and_see_the_runs_folder_and_the_registry_only(engine, tmp_path):
-    run, cards, data = (tmp_path / name for name in ("run", "cards", "data"))
-    run.mkdir()
+    run, cards, words, paid = (tmp_path / name for name in ("run", "cards", "words.json", "paid"))
+    for folder in (run, cards):
+        folder.mkdir()
+    words.touch()
     (run / "recipe.yaml").write_text("name: mini")
-    wanted = docker_runner(str(run), str(cards), str(data), "s3://b/data", None).container_run_args
+    wanted = docker_runner(str(run), [str(cards), str(words)], [str(paid)]).container_run_args
     uid = int(wanted["user"].partition(":")[0])
     assert uid > 0
     assert [(mount["Target"], mount["ReadOnly"]) for mount in wanted["mounts"]] == [
         (str(cards), True),
-        (str(data), True),
+        (str(words), True),
         (str(run), False),
         (str(tmp_path / "registry"), False),
+        (str(paid), False),
     ]
-    assert {path.stat().st_uid for path in (run, run / "recipe.yaml", tmp_path / "registry")} == {uid}
+    assert {path.stat().st_uid for path in (run, run / "recipe.yaml", tmp_path / "registry", paid)} == {uid}
+    with pytest.raises(AerieError, match=r"names .*/gone, which is not there"):
+        docker_runner(str(run), [str(tmp_path / "gone")])

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from data.errors import AerieError
-from data.recipe import load_data_recipe
+from data.recipe import beside_recipe, load_data_recipe
 
 GOOD = {"name": "t", "seed": 1, "data": {"sources": [{"name": "digits"}]}, "model": {}}
 
@@ -49,3 +49,16 @@ def test_a_missing_file_and_bad_yaml_are_named(tmp_path):
 def test_a_recipe_that_changed_meanwhile_is_refused(tmp_path):
     with pytest.raises(AerieError, match="changed meanwhile"):
         load_data_recipe(written(tmp_path, GOOD), sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("path", "recipe", "place"),
+    [
+        ("data", "/home/me/recipe.yaml", "/home/me/data"),
+        ("s3://b/data", "/home/me/recipe.yaml", "s3://b/data"),
+        ("../data", "s3://b/runs/recipes/r.yaml", "s3://b/runs/data"),
+        ("/data", "s3://b/runs/recipes/r.yaml", "/data"),
+    ],
+)
+def test_a_relative_path_counts_from_the_recipes_folder(path, recipe, place):
+    assert beside_recipe(path, recipe) == place

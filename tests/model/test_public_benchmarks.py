@@ -28,7 +28,7 @@ from model.evaluation.scoring import score_predictions
 from model.evaluation.sections.benchmarks import benchmark_blocks
 from model.evaluation.task_views import scores_markdown
 from model.evaluation.weaknesses.ranking import weaknesses
-from model.recipe import beside_recipe, load_recipe
+from model.recipe import load_recipe
 
 VET = {"image": coded(), "question": "Why is it funny?", "answer": "a<AND>b", "category": "know"}
 TSV = {"chartqa": 3, "mmbench-v11": 4, "hallusionbench": 4}  # questions of `public_cases`
@@ -287,16 +287,3 @@ def test_a_source_named_as_a_benchmark_is_not_scored_as_it(evaluated, tmp_path):
     found = score_predictions(str(tmp_path), ["eagle2"])
     assert found.benchmarks["chartqa"] == score_predictions(out, ["eagle2"]).benchmarks["chartqa"]
     assert found.benchmarks["chartqa (held out)"][0].numbers["questions"] == 10
-
-
-@pytest.mark.parametrize(
-    ("path", "recipe", "place"),
-    [
-        ("data", "/home/me/recipe.yaml", "/home/me/data"),
-        ("s3://b/data", "/home/me/recipe.yaml", "s3://b/data"),
-        ("../data", "s3://b/runs/recipes/r.yaml", "s3://b/runs/data"),
-        ("/data", "s3://b/runs/recipes/r.yaml", "/data"),
-    ],
-)
-def test_a_relative_folder_counts_from_the_recipes_own(path, recipe, place):
-    assert beside_recipe(path, recipe) == place

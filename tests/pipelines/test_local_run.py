@@ -50,9 +50,12 @@ def test_a_name_is_used_once(tmp_path):
         find_run("second", str(tmp_path))
 
 
-def test_relative_folders_still_point_to_their_places(tmp_path):
+def test_relative_paths_still_point_to_their_places(tmp_path):
     document = yaml.safe_load(MINI.read_text())
     document["data"]["cards"] = "my-cards"
+    document["data"]["augmentation"]["endpoint"] = {"url": "http://h/v1", "model": "m", "cache_uri": "../paid"}
+    document["model"] |= {"tokenizer": {"path": "words/tokenizer.json"}, "pretrained": {"language": "s3://b/qwen"}}
+    document["model"]["pretrained"]["siglip"] = "towers/siglip"
     document["evaluation"] = {"benchmark_data": "../benchmarks"}
     recipe = tmp_path / "recipes/recipe.yaml"
     recipe.parent.mkdir()
@@ -62,14 +65,23 @@ def test_relative_folders_still_point_to_their_places(tmp_path):
     (tmp_path / "benchmarks").mkdir()
     run = new_run(str(recipe), str(tmp_path / "artifacts"), "first")
     assert run.recipe.data.cards == str(tmp_path / "recipes/my-cards")
+    assert run.recipe.data.augmentation.endpoint.cache_uri == str(tmp_path / "paid")
+    assert run.recipe.model.tokenizer.path == str(tmp_path / "recipes/words/tokenizer.json")
+    assert run.recipe.model.pretrained.siglip == str(tmp_path / "recipes/towers/siglip")
+    assert run.recipe.model.pretrained.language == "s3://b/qwen"
     assert run.recipe.evaluation.benchmark_data == str(tmp_path / "benchmarks")
+
+
+def test_a_recipe_without_paths_is_copied_as_it_is(tmp_path):
+    run = new_run(str(MINI), str(tmp_path), "first")
+    assert Path(run.recipe_uri).read_bytes() == MINI.read_bytes()
 
 
 def test_steps_are_counted_with_the_fan_out(tmp_path):
     package = compile_pipelines(tmp_path)[-1]
-    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), the gate, report,
-    # the gate's verdict
-    assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 3
+    # 8 curation tasks and one sourcing task a source; tokenizer, 3 x (packing, stage, evaluation), the judge, the gate,
+    # report, the gate's verdict
+    assert count_steps(package, {"sources": ["a", "b"]}) == 2 + 8 + 1 + 9 + 4
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
