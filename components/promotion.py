@@ -16,6 +16,7 @@ def promotion(
     run_id: str,
     checkpoint_sha256: str,
     evaluation_sha256: str,
+    judging_sha256: str,
     metrics: dsl.Output[dsl.Metrics],
     table: dsl.Output[dsl.Markdown],
     manifest: dsl.Output[dsl.Dataset],
@@ -30,9 +31,11 @@ def promotion(
     from model.evaluation.promotion.views import comparison_markdown, comparison_metrics
 
     with open_door("promotion", storage_uri, run_id) as door:
-        folders = door.upstream("stage_2", checkpoint_sha256), door.upstream("evaluation/stage_2", evaluation_sha256)
+        checkpoint = door.upstream("stage_2", checkpoint_sha256)
+        evaluation = door.upstream("evaluation/stage_2", evaluation_sha256)
+        answers = evaluation, door.upstream("judging", judging_sha256)
         registry = registry_folder(storage_uri)
-        done = compare_with_accepted(recipe_uri, recipe_sha256, folders[0], folders[1], registry, door.out)
+        done = compare_with_accepted(recipe_uri, recipe_sha256, checkpoint, *answers, registry, door.out)
         report = json.loads(door.attachment(done, "report") or b"{}")
         log_metrics(metrics, comparison_metrics(report))
         fill(table, comparison_markdown(report))

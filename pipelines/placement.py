@@ -71,6 +71,7 @@ ACCEPTANCE = replace(GATE, calls=MODEL_REGISTRY)
 LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
 EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
 LAST_EVALUATION = replace(EVALUATION, cached=False)  # reads benchmarks' files, which no parameter describes
+JUDGING = Place(cpu="1", memory="4Gi", retries=2, calls=ENDPOINT)  # paid answers are kept as they come
 PROMOTION = Place(cpu="1", memory="4Gi", cached=False)  # reads the registry, which no parameter describes
 REPORT = Place(cpu="1", memory="4Gi", cached=False)  # reads the whole run folder, more than its parameters say
 

@@ -7,6 +7,7 @@ from kfp import dsl
 from components.acceptance import acceptance
 from components.cleanup import cleanup
 from components.evaluation import evaluation
+from components.judging import judging
 from components.packing import packing
 from components.promotion import promotion
 from components.stage_1 import stage_1
@@ -18,6 +19,7 @@ from pipelines.placement import (
     DATA,
     EVALUATION,
     GATE,
+    JUDGING,
     LAST_EVALUATION,
     LAUNCHER,
     LIFETIME,
@@ -50,7 +52,8 @@ def stages(
 ) -> NamedTuple("Scores", stage_1=str, stage_1_5=str, stage_2=str, promotion=str):
     """Each stage starts from the checkpoint of the one before; each is evaluated on all held-out questions.
 
-    The last one's answers are compared with the last accepted checkpoint's, which fails nothing: `accepting` does.
+    The last one's answers are put before the recipe's judge, if it names one, and compared with the last accepted
+    checkpoint's, which fails nothing: `accepting` does.
     """
     run = {
         "recipe_uri": recipe_uri,
@@ -73,7 +76,9 @@ def stages(
         task = evaluation(stage=stage, checkpoint_sha256=trained, **inputs)
         at = LAST_EVALUATION if stage == "stage_2" else EVALUATION
         scores[stage], parent = manifest_of(place(task, at, f"evaluation {title}")), {"parent_sha256": trained}
-    compared = promotion(checkpoint_sha256=trained, evaluation_sha256=scores["stage_2"], **run)
+    answers = {"evaluation_sha256": scores["stage_2"]}
+    answers["judging_sha256"] = manifest_of(place(judging(**answers, **run), JUDGING, "judging"))
+    compared = promotion(checkpoint_sha256=trained, **answers, **run)
     return Scores(**scores, promotion=manifest_of(place(compared, PROMOTION, "promotion")))
 
 

@@ -34,8 +34,8 @@ def score(
         str,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="Folder that aerie evaluate wrote, RUN/evaluation/STAGE, or a file of another tool (Parquet, JSONL, "
-            "JSON, CSV, TSV, XLSX).",
+            help="Folder that aerie evaluate wrote, RUN/evaluation/STAGE, RUN/judging (a judge's verdicts in it), or "
+            "a file of another tool (Parquet, JSONL, JSON, CSV, TSV, XLSX).",
         ),
     ],
     rules: Rules = DEFAULT_RULES,

@@ -16,12 +16,12 @@ from data.storage import (
     fingerprint,
     read_manifest,
 )
+from model.evaluation.benchmark_scores import benchmark_document
 from model.evaluation.local_benchmarks import benchmark_identity, benchmark_questions, is_local
 from model.evaluation.predictions import Prediction, predictions_parquet
-from model.evaluation.public_answers import public_answers, public_document
+from model.evaluation.public_answers import public_answers
 from model.evaluation.public_benchmarks import PublicBenchmarks, public_benchmarks, public_identity
 from model.evaluation.questions import heldout_samples
-from model.evaluation.scored import rule_table
 from model.evaluation.scorers import RULES_VERSION
 from model.evaluation.scores import scores_document
 from model.evaluation.step_answers import chosen_questions, step_answers, training_majority
@@ -75,10 +75,8 @@ def evaluate_checkpoint(
     asked = list(public_answers(answerer, recipe, public, network, answered, settings))
     predictions = [prediction for prediction in every if not is_local(prediction.source)]
     local = [prediction for prediction in every if is_local(prediction.source)]
-    document = scores_document(stage, network, predictions, cap) | {"benchmarks": _local_table(local)}
-    if last and recipe.evaluation.benchmark_data is not None:
-        told = public_document(asked, public.not_run)
-        document |= told | {"benchmarks": document["benchmarks"] + told["benchmarks"]}
+    not_run = public.not_run if last and recipe.evaluation.benchmark_data is not None else None
+    document = scores_document(stage, network, predictions, cap) | benchmark_document(local, asked, not_run)
     benchmarks = [*local, *(row for one in asked for row in one.predictions)]
     manifest = Manifest(
         step=f"evaluation/{stage}",
@@ -93,10 +91,6 @@ def evaluate_checkpoint(
     commit(out_uri, manifest)
     remove_folder(answered)
     return manifest
-
-
-def _local_table(local: Sequence[Prediction]) -> list[dict[str, Any]]:
-    return rule_table([prediction.answered() for prediction in local if not prediction.blind])
 
 
 def _attached(

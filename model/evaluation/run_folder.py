@@ -11,6 +11,8 @@ from data.recipe import load_data_recipe
 from data.registry.cards import SourceCard, recipe_card
 from data.schema import Sample, table_to_samples
 from data.storage import Manifest, parquet_table, read_attachment, read_manifest, read_samples
+from model.evaluation.judging_step import STEP as JUDGING
+from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
 from model.recipe import STAGES, Recipe, load_recipe
 
 CURATION = ("validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting")
@@ -52,7 +54,8 @@ class RunFolder:
     def steps(self) -> list[str]:
         """Every step that the report builds on, in the order of the graph."""
         stages = [step for stage in STAGES for step in (f"packing/{stage}", stage, f"evaluation/{stage}")]
-        return [*(f"sourcing/{source}" for source in self.sources), *CURATION, "tokenizer", *stages, "promotion"]
+        sourcing = [f"sourcing/{source}" for source in self.sources]
+        return [*sourcing, *CURATION, "tokenizer", *stages, JUDGING, "promotion"]
 
     def folder(self, step: str) -> str:
         """Where a step keeps its output."""
@@ -72,6 +75,21 @@ class RunFolder:
         """A JSON side file of a step."""
         document: dict[str, Any] = json.loads(self.attachment(step, name))
         return document
+
+    def scores(self, stage: str) -> dict[str, Any]:
+        """The scores file of a stage's evaluation, the last one's with the judge's verdicts."""
+        if stage == STAGES[-1]:
+            return self.document(JUDGING, "scores")
+        return self.document(f"evaluation/{stage}", "scores")
+
+    def heldout_answers(self, stage: str) -> list[Prediction]:
+        """A stage's answers to held-out questions."""
+        step = f"evaluation/{stage}"
+        return read_predictions(self.folder(step), self.manifest(step))
+
+    def benchmark_answers(self) -> list[Prediction]:
+        """The last stage's answers to benchmarks with the judge's verdicts; none where it was asked none."""
+        return read_benchmarks(self.folder(JUDGING), self.manifest(JUDGING))
 
     def link(self, step: str, name: str = "manifest.json") -> str:
         """A file of a step relative to the report's folder, which lies beside the steps."""

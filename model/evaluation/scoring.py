@@ -65,7 +65,7 @@ def score_predictions(
 ) -> Scores:
     """Score what lies at `place` (local or s3://), or at several places together, by each of the rule sets.
 
-    A place is a prediction set, a folder of sets, the folder of a run's evaluation, or a file of another tool; the
+    A place is a prediction set, a folder of sets, RUN/evaluation/STAGE or RUN/judging, or a file of another tool; the
     questions of `benchmark` are then read from the folder `data`. `judge` is the file of an endpoint that grades what
     no rule can; without it such answers stay unjudged. `AerieError`: nothing there, unfinished, damaged;
     unknown rule set; an answer that is missing, given twice, or to no known question.
@@ -77,7 +77,7 @@ def score_predictions(
     if not rows:
         raise AerieError(f"{', '.join(places)}: no answers there")
     if judge:
-        rows = judged(rows, read_judge(judge))
+        rows = list(judged(rows, read_judge(judge)).rows)
     return Scores(rows=tuple(rows), results=tuple(one for name in rules for one in scored(rows, name)), blind=blind)
 
 
@@ -101,9 +101,10 @@ def _folder(folder: str) -> tuple[list[Answered], int]:
         return [row.answered() for row in read_prediction_set(folder).predictions()], 0
     if exists(join(folder, MANIFEST_NAME)):
         manifest = read_manifest(folder)
-        if "predictions" not in manifest.attachments:
+        if not {"predictions", "benchmarks"} & set(manifest.attachments):
             raise AerieError(f"{folder} holds the output of step {manifest.step!r}, which has no predictions")
-        heldout, benchmarks = read_predictions(folder, manifest), read_benchmarks(folder, manifest)
+        heldout = read_predictions(folder, manifest) if "predictions" in manifest.attachments else []
+        benchmarks = read_benchmarks(folder, manifest)
         taken = {row.source for row in benchmarks}
         seeing = [_heldout(row, taken) for row in heldout if not row.blind]
         seeing += [row.answered() for row in benchmarks if not row.blind]

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data.errors import AerieError
 from data.settings.base import Strict
+from data.settings.endpoint import EndpointSettings
 
 
 class EvaluationSettings(Strict):
@@ -45,6 +46,11 @@ class EvaluationSettings(Strict):
         default=1024, ge=1, description="of an answer to a public benchmark's question, as in aerie evaluate"
     )
 
+    judge: EndpointSettings | None = Field(
+        default=None,
+        description="OpenAI-compatible endpoint that grades answers to MM-Vet and reads those to MathVista",
+    )
+
     @field_validator("benchmarks")
     @classmethod
     def _known_benchmarks(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -59,6 +65,18 @@ class EvaluationSettings(Strict):
     def _benchmarks_have_data(self) -> "EvaluationSettings":
         if self.benchmarks is not None and self.benchmark_data is None:
             raise ValueError("benchmarks names public benchmarks, so benchmark_data must say where their files are")
+        return self
+
+    @model_validator(mode="after")
+    def _judge_has_work(self) -> "EvaluationSettings":
+        from model.evaluation.benchmarks.cards import benchmark_cards  # it reads all cards
+
+        of_a_judge = [card.name for card in benchmark_cards().values() if card.judge != "none"]
+        if self.judge is not None and not (self.local_benchmarks or any(map(self.asks, of_a_judge))):
+            names, missing = " or ".join(of_a_judge), "benchmarks must name one of them"
+            if self.benchmark_data is None:
+                missing = "benchmark_data must say where their files are"
+            raise ValueError(f"judge is for answers to {names}, so {missing}")
         return self
 
     def asks(self, benchmark: str) -> bool:

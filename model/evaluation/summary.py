@@ -150,7 +150,7 @@ def summary_document(
 
 def _public(run: RunFolder) -> dict[str, Any]:
     """Scores and averages of public benchmarks, and those that were not run; nothing where the recipe asks none."""
-    scores = run.document(f"evaluation/{STAGES[-1]}", "scores")
+    scores = run.scores(STAGES[-1])
     if "not_run" not in scores:
         return {}
     told = {"asked": [row for row in scores["benchmarks"] if "of" in row]}

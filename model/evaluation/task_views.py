@@ -45,6 +45,20 @@ def scores_markdown(document: dict[str, Any]) -> str:
     return f"{title}\n\n{markdown_table(headers, rows)}{_benchmarks_markdown(document)}"
 
 
+def judging_markdown(document: dict[str, Any]) -> str:
+    """What a judge was asked, and the public benchmarks' scores with its verdicts."""
+    told = document["judging"]
+    if told["judge"] is None:
+        return f"No answer was put before a judge.{_benchmarks_markdown(document)}"
+    rows = [
+        (name, f"{entry['asked']:,}", f"{entry['judged']:,}", "; ".join(entry["not_judged"]))
+        for name, entry in told["benchmarks"].items()
+    ]
+    title = f"# Judged by {told['judge']['model']}"
+    table = markdown_table(("benchmark", "answers", "with a verdict", "why not all"), rows)
+    return f"{title}\n\n{table}{_benchmarks_markdown(document)}"
+
+
 def _benchmarks_markdown(document: dict[str, Any]) -> str:
     """Public benchmarks, if the recipe asks any: those asked, then those that were not run."""
     if "not_run" not in document:

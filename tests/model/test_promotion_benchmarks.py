@@ -40,7 +40,7 @@ def test_each_line_s_mean_is_what_aerie_score_prints(tmp_path):
     run.compare()
     lines = {line["name"]: line["score"] for line in run.report()["lines"] if line["level"] == "benchmark"}
     assert set(lines) == {*LOCAL_BENCHMARKS, *PARTS}
-    printed = score_predictions(f"{run.uri}/evaluation/stage_2", ["eagle2"]).benchmarks
+    printed = score_predictions(f"{run.uri}/judging", ["eagle2"]).benchmarks
     for name in LOCAL_BENCHMARKS:
         (result,) = printed[name]
         assert 0 < lines[name] < 1
@@ -130,7 +130,7 @@ def accepted(tmp_path, name, **more):
 def test_the_registry_keeps_what_was_answered(tmp_path):
     run, entry = accepted(tmp_path, "a", benchmarks=some_wrong())
     kept = Path(benchmarks_uri(run.registry, entry))
-    assert kept.read_bytes() == (tmp_path / "a/evaluation/stage_2/benchmarks").read_bytes()
+    assert kept.read_bytes() == (tmp_path / "a/judging/benchmarks").read_bytes()
     assert (entry.benchmark_rules, entry.rules) == ("eagle2 1", "local 1")
     assert set(entry.benchmark_scores) == set(entry.benchmark_units) == {*LOCAL_BENCHMARKS, *PARTS}
     assert set(entry.scores) == {"easy-vqa"}

@@ -170,9 +170,9 @@ def test_a_regression_in_reading_opens_the_signatures_found_there(runs, run, sig
 def with_ocrbench(run, folder, wrap):
     """A copy of a run whose last evaluation was also asked OCRBench's questions, and answered them like this."""
     shutil.copytree(run[2], folder)
-    place = f"{folder}/evaluation/stage_2"
-    manifest = read_manifest(place)
-    asked = [one for one in read_predictions(place, manifest) if one.source == "text-lines" and not one.blind]
+    evaluation, place = f"{folder}/evaluation/stage_2", f"{folder}/judging"
+    predictions, manifest = read_predictions(evaluation, read_manifest(evaluation)), read_manifest(place)
+    asked = [one for one in predictions if one.source == "text-lines" and not one.blind]
     answers = [
         replace(one, source="ocrbench", question_id=f"ocrbench/{number}", rule="ocrbench", answers=(one.answer,),
                 facts={"type": "Regular Text Recognition"}, output=wrap.format(one.answer))

@@ -51,7 +51,7 @@ def test_the_whole_recipe_is_there_in_order(compiled):
     spec, _ = documents(compiled["end_to_end"])
     names = {name for name, _, _ in tasks(spec)}
     assert names == {
-        *("exit-handler-1", "cleanup", "promotion", "report", "acceptance"),
+        *("exit-handler-1", "cleanup", "judging", "promotion", "report", "acceptance"),
         *("aerie-curate", "aerie-stages", "for-loop-1", "sourcing", "validation", "enforcement"),
         *("embedding", "gate", "filtering", "selection", "augmentation", "formatting", "tokenizer"),
         *("packing", "packing-2", "packing-3", "stage-1", "stage-1-5", "stage-2"),
@@ -75,7 +75,7 @@ def test_the_gate_fails_after_its_report_and_the_page_are_written(compiled):
         == "aerie-stages"
     )
     stages = spec["components"]["comp-aerie-stages"]["dag"]["tasks"]
-    assert {"stage-2", "evaluation-3"} <= set(stages["promotion"]["dependentTasks"])
+    assert {"stage-2", "evaluation-3", "judging"} <= set(stages["promotion"]["dependentTasks"])
     model = spec["components"]["comp-acceptance"]["outputDefinitions"]["artifacts"]["model"]
     assert model["artifactType"]["schemaTitle"] == "system.Model"
     alone = documents(compiled["post_train"])[0]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
@@ -137,7 +137,7 @@ def test_data_steps_are_retried_with_back_off_and_launches_and_verdicts_are_not(
     }
     assert set(retried) == {
         *("sourcing", "validation", "embedding", "gate", "filtering", "selection", "augmentation", "formatting"),
-        *("tokenizer", "packing", "packing-2", "packing-3"),
+        *("tokenizer", "packing", "packing-2", "packing-3", "judging"),
     }
     for policy in retried.values():
         assert policy == {
@@ -168,7 +168,7 @@ def test_reports_ledger_curves_and_scores_are_artifacts_that_the_ui_shows(compil
     pages = {key for key, kind in shown.items() if kind in {"HTML", "Markdown"}}
     assert pages == {
         *((step, "docs") for step in ("validation", "filtering", "selection")),
-        *(("formatting", "ledger"), ("promotion", "table"), ("report", "page")),
+        *(("formatting", "ledger"), ("judging", "table"), ("promotion", "table"), ("report", "page")),
         *((stage, "curves") for stage in ("stage-1", "stage-1-5", "stage-2")),
         *((f"evaluation{part}", "table") for part in ("", "-2", "-3")),
     }

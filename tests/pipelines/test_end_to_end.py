@@ -79,8 +79,8 @@ def test_the_user_sees_steps_results_and_the_report(whole):
     assert page.read_text().lower().startswith("<!doctype html>")
     assert json.loads((run / "report/summary.json").read_text())
     marks = read_marks(next((run / "logs").glob("*.log")))
-    assert sum(mark["event"] == "end" for mark in marks) == 6 + 8 + 1 + 9 + 3
-    assert "[27/27] acceptance: done" in output
+    assert sum(mark["event"] == "end" for mark in marks) == 6 + 8 + 1 + 9 + 4
+    assert "[28/28] acceptance: done" in output
     assert "KFP Executor" not in output
     assert "Traceback" not in output
 

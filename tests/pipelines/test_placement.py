@@ -44,7 +44,8 @@ def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
 def test_who_calls_a_service_has_its_label_and_its_key_if_there_is_one(executors):
     """The label opens the way (infra/), the Secret may be missing; nobody else has either."""
     _, settings = executors
-    asking = {"exec-augmentation": placement.ENDPOINT, "exec-acceptance": placement.MODEL_REGISTRY}
+    asking = dict.fromkeys(("exec-augmentation", "exec-judging"), placement.ENDPOINT)
+    asking["exec-acceptance"] = placement.MODEL_REGISTRY
     for name, entry in settings.items():
         label, (_, *more) = entry["podMetadata"]["labels"].get(placement.CALLS_LABEL), entry["secretAsEnv"]
         if not (service := asking.pop(name, None)):

@@ -23,6 +23,7 @@ def execute_gate(made: GatedRun, folder: Path):
     hashes = {
         "checkpoint_sha256": read_manifest(f"{made.uri}/stage_2").sha256(),
         "evaluation_sha256": read_manifest(f"{made.uri}/evaluation/stage_2").sha256(),
+        "judging_sha256": read_manifest(f"{made.uri}/judging").sha256(),
     }
 
     @dsl.pipeline(name="gate-only")

@@ -123,9 +123,9 @@ class GatedRun:
         write_bytes(self.recipe, json.dumps(document).encode())
         self._commit("stage_2", name or run_id, {})
         lineage = {"formatting": hashlib.sha256(b"formatting").hexdigest()}
-        files = {"predictions": predictions, **({"benchmarks": benchmarks} if benchmarks else {})}
-        written = {name: predictions_parquet(rows) for name, rows in files.items()}
-        self._commit("evaluation/stage_2", run_id, lineage, **written)
+        self._commit("evaluation/stage_2", run_id, lineage, predictions=predictions_parquet(predictions))
+        answered = {"benchmarks": predictions_parquet(benchmarks)} if benchmarks else {}
+        self._commit("judging", run_id, lineage, **answered)
 
     def _commit(self, step: str, mark: str, lineage: dict[str, str], **files: bytes) -> None:
         folder = join(self.uri, step)
@@ -137,7 +137,7 @@ class GatedRun:
 
     def compare(self) -> Manifest:
         """The first task."""
-        places = [join(self.uri, *parts) for parts in (("stage_2",), ("evaluation", "stage_2"))]
+        places = [join(self.uri, step) for step in ("stage_2", "evaluation/stage_2", "judging")]
         return compare_with_accepted(self.recipe, "", *places, self.registry, join(self.uri, "promotion"))
 
     def accept(self) -> Accepted:

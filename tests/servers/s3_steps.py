@@ -8,6 +8,7 @@ from data_steps import Step, data_steps, visible
 import model.steps
 from data.files import join
 from data.storage import Manifest
+from model.evaluation.judging_step import judge_benchmarks
 from model.evaluation.promotion.gate import compare_with_accepted
 from model.evaluation.run import evaluate_checkpoint
 from model.evaluation.summary import write_report
@@ -35,7 +36,8 @@ def all_steps(recipe_uri: str, run_uri: str) -> dict[str, Step]:
         steps[f"evaluation/{stage}"] = partial(evaluate_checkpoint, *given, stage, *at(stage), *words)
         (parent,) = at(stage)
     last, registry = STAGES[-1], join(run_uri.rpartition("/")[0], "registry")
-    steps["promotion"] = partial(compare_with_accepted, *given, *at(last, f"evaluation/{last}"), registry)
+    steps["judging"] = partial(judge_benchmarks, *given, *at(f"evaluation/{last}"))
+    steps["promotion"] = partial(compare_with_accepted, *given, *at(last, f"evaluation/{last}", "judging"), registry)
     steps["report"] = partial(write_report, *given, run_uri)
     return steps
 

@@ -6,12 +6,11 @@ endpoint, after the cost cap, or on a reply that can't be read, a row is unjudge
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data.curation.endpoint.chat import Answer, ChatRequest
-from data.curation.endpoint.service import AnswerService, Ticket, Totals
-from data.settings.endpoint import EndpointSettings
+from data.curation.endpoint.service import AnswerService, Ticket
 from model.evaluation.answered import Answered, Verdict
 from model.evaluation.benchmarks.judge_prompts import (
     EXTRACT,
@@ -35,16 +34,11 @@ class Judged:
     """What came of asking: a row and a verdict for each given row, in their order.
 
     Graded rows have `judge_score` and `judge_model` among their facts, others `judge_note`. `verdicts` have None as
-    their value where nothing was judged. `model` and `version` name the judge ("" without an endpoint), `totals` and
-    `traffic` what it cost and what went over the wire (`cache_hits` were paid in another run).
+    their value where nothing was judged.
     """
 
     rows: tuple[Answered, ...]
     verdicts: tuple[Verdict, ...]
-    model: str = ""
-    version: str = ""
-    totals: Totals = field(default_factory=Totals)
-    traffic: dict[str, int] = field(default_factory=dict)
 
     @property
     def unjudged(self) -> int:
@@ -52,35 +46,28 @@ class Judged:
         return sum(verdict.value is None for verdict in self.verdicts)
 
 
-def graded(rows: Sequence[Answered], endpoint: EndpointSettings | None, prompt: JudgePrompt = GRADE) -> Judged:
+def graded(rows: Sequence[Answered], service: AnswerService | None, prompt: JudgePrompt = GRADE) -> Judged:
     """Grades of 0..1 by the judge (MM-Vet; the wording of the rubric is ours).
 
     `EndpointFailedError` when the endpoint fails for good and `on_failure` is `fail`; with `skip` those rows stay
     unjudged.
     """
-    if endpoint is None:
+    if service is None:
         return _nobody(rows)
-    replies, service = _replies(rows, endpoint, prompt, grade_request)
-    verdicts = [_verdict(answer, why) for answer, why in replies]
-    named = [_with_score(row, verdict, endpoint.model) for row, verdict in zip(rows, verdicts, strict=True)]
-    return Judged(
-        rows=tuple(named),
-        verdicts=tuple(verdicts),
-        model=endpoint.model,
-        version=prompt.version,
-        totals=service.totals,
-        traffic=service.traffic.document(),
-    )
+    verdicts = [_verdict(answer, why) for answer, why in _replies(rows, service, prompt, grade_request)]
+    model = service.settings.model
+    named = [_with_score(row, verdict, model) for row, verdict in zip(rows, verdicts, strict=True)]
+    return Judged(rows=tuple(named), verdicts=tuple(verdicts))
 
 
-def extracted(rows: Sequence[Answered], endpoint: EndpointSettings, prompt: JudgePrompt = EXTRACT) -> list[Answered]:
+def extracted(rows: Sequence[Answered], service: AnswerService, prompt: JudgePrompt = EXTRACT) -> list[Answered]:
     """Rows with the final answer that the judge read out of their output as the fact `extracted` (MathVista).
 
     The rule takes it where the output isn't an answer already. `judge_model` names the judge; a row of which nothing
     was read has `judge_note` instead, and its rule reads the output by itself.
     """
-    replies, _ = _replies(rows, endpoint, prompt, extract_request)
-    return [_with_extract(row, answer, why, endpoint.model) for row, (answer, why) in zip(rows, replies, strict=True)]
+    replies, model = _replies(rows, service, prompt, extract_request), service.settings.model
+    return [_with_extract(row, answer, why, model) for row, (answer, why) in zip(rows, replies, strict=True)]
 
 
 def _nobody(rows: Sequence[Answered]) -> Judged:
@@ -90,14 +77,13 @@ def _nobody(rows: Sequence[Answered]) -> Judged:
 
 
 def _replies(
-    rows: Sequence[Answered], endpoint: EndpointSettings, prompt: JudgePrompt, ask: Ask
-) -> tuple[list[tuple[Answer | None, str]], AnswerService]:
+    rows: Sequence[Answered], service: AnswerService, prompt: JudgePrompt, ask: Ask
+) -> list[tuple[Answer | None, str]]:
     """The reply to each row, or None and why there is none."""
-    with AnswerService(endpoint) as service:
-        tickets = [service.ask(ask(row, prompt)) for row in rows]
-        for ticket in tickets:
-            service.wait(ticket)
-    return [(ticket.answer, _why(ticket, service)) for ticket in tickets], service
+    tickets = [service.ask(ask(row, prompt)) for row in rows]
+    for ticket in tickets:
+        service.wait(ticket)
+    return [(ticket.answer, _why(ticket, service)) for ticket in tickets]
 
 
 def _why(ticket: Ticket, service: AnswerService) -> str:

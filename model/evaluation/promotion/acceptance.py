@@ -15,6 +15,7 @@ from data.create_once import create_once
 from data.errors import AerieError
 from data.files import exists, join, read_bytes
 from data.storage import Manifest, read_attachment, read_manifest
+from model.evaluation.judging_step import STEP as JUDGING
 from model.evaluation.promotion.decision import confidence_text, percent
 from model.evaluation.promotion.gate import REPORT, STEP
 from model.evaluation.promotion.model_registry import Published, publish
@@ -22,6 +23,8 @@ from model.evaluation.promotion.registry import Entry, append, entries, entry_ur
 from model.recipe import STAGES, load_recipe
 
 LAST = STAGES[-1]
+EVALUATION = f"evaluation/{LAST}"
+ANSWERS = {"predictions": EVALUATION, "benchmarks": JUDGING}  # what the registry keeps, and the step that attached it
 ROOT = Path(__file__).resolve().parents[3]
 GIT_SHA = "AERIE_GIT_SHA"
 
@@ -65,12 +68,12 @@ def accept_checkpoint(recipe_uri: str, recipe_sha256: str, run_uri: str, registr
     report = json.loads(read_attachment(folder, promotion, REPORT))
     if not report["asked"]:
         return Accepted(entry=None, new=False, said=report["reason"])
-    evaluation = _evaluation(run_uri, promotion)
+    answers = _compared(run_uri, promotion)
     if not report["accepted"]:
         raise AerieError(_refusal(report, run_uri))
-    entry = _entry(report, promotion, evaluation, run_uri, recipe.name, recipe.sha256)
+    entry = _entry(report, promotion, answers, run_uri, recipe.name, recipe.sha256)
     known = [old for old in entries(registry_uri, entry.model) if old.checkpoint == entry.checkpoint]
-    written = known[0] if known else _written(registry_uri, entry, run_uri, evaluation)
+    written = known[0] if known else _written(registry_uri, entry, run_uri, answers)
     uri = entry_uri(registry_uri, written.model, written.number)
     said = f"{written.model} number {written.number}: {uri}"
     url = os.environ.get("MODEL_REGISTRY_URL") or (recipe.promotion.model_registry_url if recipe.promotion else None)
@@ -78,18 +81,24 @@ def accept_checkpoint(recipe_uri: str, recipe_sha256: str, run_uri: str, registr
     return Accepted(entry=written, new=written is entry, said=said, uri=uri, published=published)
 
 
-def _evaluation(run_uri: str, promotion: Manifest) -> Manifest:
-    """The evaluation that was compared; `AerieError` when it or the checkpoint was made anew since."""
-    for step in (LAST, f"evaluation/{LAST}"):
+def _compared(run_uri: str, promotion: Manifest) -> dict[str, Manifest]:
+    """The steps whose answers were compared; `AerieError` when one or the checkpoint was made anew since."""
+    for step in (LAST, *ANSWERS.values()):
         if read_manifest(join(run_uri, step)).sha256() != promotion.lineage.get(step):
             raise AerieError(f"{join(run_uri, step)} changed after it was compared; run the pipeline again")
-    return read_manifest(join(run_uri, "evaluation", LAST))
+    return {step: read_manifest(join(run_uri, step)) for step in ANSWERS.values()}
 
 
 def _entry(
-    report: dict[str, Any], promotion: Manifest, evaluation: Manifest, run_uri: str, recipe: str, recipe_sha256: str
+    report: dict[str, Any],
+    promotion: Manifest,
+    answers: Mapping[str, Manifest],
+    run_uri: str,
+    recipe: str,
+    recipe_sha256: str,
 ) -> Entry:
-    before, asked = report["predecessor"], evaluation.attachments
+    before, evaluation = report["predecessor"], answers[EVALUATION]
+    kept = {name: answers[step].attachments.get(name, {"sha256": ""})["sha256"] for name, step in ANSWERS.items()}
     scores, questions = _measured(report, "source")
     benchmark_scores, units = _measured(report, "benchmark")
     return Entry(
@@ -103,12 +112,12 @@ def _entry(
         data_version=evaluation.lineage.get("formatting", ""),
         evaluation=evaluation.sha256(),
         promotion=promotion.sha256(),
-        predictions=asked["predictions"]["sha256"],
+        predictions=kept["predictions"],
         rules=report["rules"],
         scores=scores,
         questions=questions,
-        benchmarks=asked["benchmarks"]["sha256"] if "benchmarks" in asked else "",
-        benchmark_rules=report["benchmark_rules"] if "benchmarks" in asked else "",
+        benchmarks=kept["benchmarks"],
+        benchmark_rules=report["benchmark_rules"] if kept["benchmarks"] else "",
         benchmark_scores=benchmark_scores,
         benchmark_units=units,
         predecessor=before["checkpoint"] if before else "",
@@ -124,10 +133,10 @@ def _measured(report: dict[str, Any], level: str) -> tuple[dict[str, float], dic
     return scores, {line["name"]: line["questions"] for line in lines}
 
 
-def _written(registry_uri: str, entry: Entry, run_uri: str, evaluation: Manifest) -> Entry:
+def _written(registry_uri: str, entry: Entry, run_uri: str, answers: Mapping[str, Manifest]) -> Entry:
     """The answers first, so that an entry never lacks them; their name is their hash."""
     for name, (uri, sha256) in kept_files(registry_uri, entry).items():
-        payload = read_attachment(join(run_uri, "evaluation", LAST), evaluation, name)
+        payload = read_attachment(join(run_uri, ANSWERS[name]), answers[ANSWERS[name]], name)
         if not create_once(uri, payload) and hashlib.sha256(read_bytes(uri)).hexdigest() != sha256:
             raise AerieError(f"{uri} was changed: its name is the hash that it should have; remove or restore it")
     return append(registry_uri, entry)

@@ -35,6 +35,7 @@ def _units(benchmark: str, predictions: list[Prediction]) -> list[Scored]:
     rows = [prediction.answered() for prediction in predictions]
     parts = units(rows, [verdict(row, UNIT_RULES) for row in rows])
     ties = _ties(predictions, parts)
+    judges = sorted({row.facts["judge_model"] for row in rows if "judge_model" in row.facts})
     return [
         Scored(
             question_id=unit.name,
@@ -42,7 +43,7 @@ def _units(benchmark: str, predictions: list[Prediction]) -> list[Scored]:
             category=predictions[unit.places[0]].category,
             value=unit.value,
             ties=tuple(dict.fromkeys(tie for place in unit.places for tie in ties[place])),
-            asked=_asked([predictions[place] for place in unit.places]),
+            asked=_asked([predictions[place] for place in unit.places], judges),
         )
         for part, some in parts.items()
         for unit in some
@@ -59,6 +60,6 @@ def _ties(predictions: Sequence[Prediction], parts: dict[str, list[Unit]]) -> li
     return ties
 
 
-def _asked(predictions: Sequence[Prediction]) -> str:
-    told = json.dumps([[one.question_id, one.prompt, list(one.answers)] for one in predictions])
+def _asked(predictions: Sequence[Prediction], judges: list[str]) -> str:
+    told = json.dumps([*([one.question_id, one.prompt, list(one.answers)] for one in predictions), *judges])
     return hashlib.sha256(told.encode()).hexdigest()

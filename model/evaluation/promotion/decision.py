@@ -193,7 +193,7 @@ def _notes(pairs: Pairs, found: _Compared | None) -> tuple[str, ...]:
     if pairs.shared and pairs.only_predecessor:
         notes.append(f"{len(pairs.only_predecessor)} questions of the predecessor are gone")
     if pairs.changed:
-        notes.append(f"{pairs.changed} shared questions have another prompt or reference than before")
+        notes.append(f"{pairs.changed} shared questions have another prompt, reference or judge than before")
     if pairs.unjudged:
         notes.append(f"{pairs.unjudged} answers have no verdict")
     if found is not None and not found.paired:

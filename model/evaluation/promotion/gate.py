@@ -27,6 +27,7 @@ def compare_with_accepted(
     recipe_sha256: str,
     checkpoint_uri: str,
     evaluation_uri: str,
+    judging_uri: str,
     registry_uri: str,
     out_uri: str,
     scorer: Scorer = local_score,
@@ -35,13 +36,13 @@ def compare_with_accepted(
     """Compare the last stage's checkpoint with the registry's last of the same name and write the attachment `report`.
 
     Both sides' stored predictions are scored anew: held-out questions by `scorer`, named by `rules`, benchmarks by
-    `BENCHMARK_RULES`. Whatever comes out, nothing is raised: `accept_checkpoint` does, so that the report is always
-    there to read.
+    `BENCHMARK_RULES`, with a judge's verdicts where one was asked. Whatever comes out, nothing is raised:
+    `accept_checkpoint` does, so that the report is always there to read.
     """
     recipe = load_recipe(recipe_uri, recipe_sha256)
-    checkpoint, evaluation = read_manifest(checkpoint_uri), read_manifest(evaluation_uri)
+    checkpoint, evaluation, judging = (read_manifest(uri) for uri in (checkpoint_uri, evaluation_uri, judging_uri))
     predecessor = _predecessor(recipe, registry_uri, checkpoint.sha256())
-    lineage = {checkpoint.step: checkpoint.sha256(), evaluation.step: evaluation.sha256()}
+    lineage = {manifest.step: manifest.sha256() for manifest in (checkpoint, evaluation, judging)}
     mark = fingerprint(
         step=STEP,
         version=VERSION,
@@ -55,7 +56,8 @@ def compare_with_accepted(
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
-    report = _report(recipe, evaluation_uri, evaluation, registry_uri, predecessor, scorer)
+    answered = read_predictions(evaluation_uri, evaluation), read_benchmarks(judging_uri, judging)
+    report = _report(recipe, answered, registry_uri, predecessor, scorer)
     report |= {"rules": rules, "benchmark_rules": BENCHMARK_RULES, "candidate": checkpoint.sha256()}
     return commit(
         out_uri,
@@ -84,8 +86,7 @@ def _predecessor(recipe: Recipe, registry_uri: str, checkpoint: str) -> Entry | 
 
 def _report(
     recipe: Recipe,
-    evaluation_uri: str,
-    evaluation: Manifest,
+    answered: tuple[list[Prediction], list[Prediction]],
     registry_uri: str,
     predecessor: Entry | None,
     scorer: Scorer,
@@ -93,7 +94,6 @@ def _report(
     if recipe.promotion is None:
         return {"asked": False, "accepted": False, "reason": NOT_ASKED, "predecessor": None, "lines": [], "notes": []}
     before = _side(*_kept(registry_uri, predecessor), scorer) if predecessor else None
-    answered = read_predictions(evaluation_uri, evaluation), read_benchmarks(evaluation_uri, evaluation)
     found = compare(_side(*answered, scorer), before, recipe.promotion, recipe.seed)
     return {
         "asked": True,

@@ -27,7 +27,7 @@ class Scored:
     """One answered question with its score, None without a verdict; or one unit of a benchmark.
 
     `ties` names all that it shares with other questions: its sample, its images, its group in the benchmark. `asked`
-    is the hash of prompt and references.
+    is the hash of prompt and references, and of the judge's name where one was asked.
     """
 
     question_id: str
@@ -43,7 +43,7 @@ class Pairs:
     """The questions of one line: those that both checkpoints answered, and those of one alone.
 
     `judged` are all of the candidate's that have a verdict, whatever the predecessor's have. `changed` counts pairs
-    whose prompt or references differ, `unjudged` questions without a verdict (in no list).
+    whose prompt, references or judge differ, `unjudged` questions without a verdict (in no list).
     """
 
     judged: tuple[Scored, ...]

@@ -26,10 +26,10 @@ class Entry:
 
     `checkpoint`, `evaluation`, `promotion` and `data_version` are hashes of manifests: the stage's, its evaluation's,
     the comparison's and that of the formatted samples. `predictions` is the SHA-256 of the Parquet file kept here,
-    `benchmarks` that of the answers to benchmarks, "" where none were asked. `scores` and `questions` are by source,
-    by the rules `rules`; `benchmark_scores` and `benchmark_units` by line (`benchmarks.line_name`), by
-    `benchmark_rules`. `predecessor` is the checkpoint of the entry before, "" in the first.
-    `date` is UTC; `git_sha` is "" outside of a checkout.
+    `benchmarks` that of the answers to benchmarks with a judge's verdicts, "" where none were asked. `scores` and
+    `questions` are by source, by the rules `rules`; `benchmark_scores` and `benchmark_units` by line
+    (`benchmarks.line_name`), by `benchmark_rules`. `predecessor` is the checkpoint of the entry before, "" in the
+    first. `date` is UTC; `git_sha` is "" outside of a checkout.
     """
 
     model: str
@@ -108,7 +108,7 @@ def benchmarks_uri(registry_uri: str, entry: Entry) -> str:
 
 
 def kept_files(registry_uri: str, entry: Entry) -> dict[str, tuple[str, str]]:
-    """Attachment of the evaluation -> where the registry keeps a copy, and its SHA-256."""
+    """Attachment of a run -> where the registry keeps a copy, and its SHA-256."""
     kept = {"predictions": (predictions_uri(registry_uri, entry), entry.predictions)}
     if entry.benchmarks:
         kept["benchmarks"] = benchmarks_uri(registry_uri, entry), entry.benchmarks

@@ -15,7 +15,8 @@ LOCAL = (
 PUBLIC = (
     "Public benchmarks after stage 2, from the files in evaluation.benchmark_data, with the cards' wording and greedy "
     "decoding; none was asked with its images blanked. Points of 100, OCRBench's of 1000. An average counts benchmarks "
-    "that were asked whole. What is unjudged needs a judge: aerie score RUN/evaluation/stage_2 --judge FILE."
+    "that were asked whole. What is unjudged needs a judge: evaluation.judge in the recipe, or afterwards aerie score "
+    "RUN/evaluation/stage_2 --judge FILE."
 )
 
 
@@ -28,7 +29,36 @@ def benchmark_blocks(scores: dict[str, Any]) -> tuple[Block, ...]:
         public = [row for row in rows if "of" in row]
         blocks += [Text(PUBLIC), _table("Public benchmark", public, list(scores["not_run"])), *_averages(scores)]
         blocks += [_not_run(scores["not_run"])] if scores["not_run"] else []
-    return tuple(blocks)
+    return (*blocks, *judge_blocks(scores))
+
+
+def judge_blocks(scores: dict[str, Any]) -> tuple[Block, ...]:
+    """Whose word some scores are, and how many answers it was about; nothing where no judge was asked."""
+    told = scores.get("judging", {"judge": None})
+    if (judge := told["judge"]) is None:
+        return ()
+    cards = benchmark_cards()
+    rows = [
+        (
+            name,
+            *(f"{entry[key]:,}" for key in ("asked", "judged")),
+            "; ".join(f"{count:,}: {why}" for why, count in entry["not_judged"].items()) or "–",
+            (cards[name].judge_model if name in cards else None) or "–",
+        )
+        for name, entry in told["benchmarks"].items()
+    ]
+    headers = ("Judged", "Answers", "With a verdict", "Without one", "Judge of published figures")
+    return Text(_judge_text(judge)), Table(headers=headers, rows=tuple(rows))
+
+
+def _judge_text(judge: dict[str, Any]) -> str:
+    spent = f"{judge['prompt_tokens'] + judge['completion_tokens']:,} tokens"
+    cost = f", {judge['cost']:.2f} by the recipe's prices" if judge["cost"] else ""
+    ended = f" Nothing more was asked after: {judge['failure'] or judge['stopped']}." if judge["stopped"] else ""
+    return (
+        f"{judge['model']} at {judge['host']} graded answers to MM-Vet and read final answers out of responses to "
+        f"questions of MathVista's kind ({spent}{cost}).{ended} Scores of another judge can't be compared."
+    )
 
 
 def state(row: dict[str, Any]) -> str:

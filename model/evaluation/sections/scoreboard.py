@@ -22,7 +22,7 @@ def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
 
     Groups stand in the order of the recipe's sources.
     """
-    documents = {stage: run.document(f"evaluation/{stage}", "scores") for stage in STAGES}
+    documents = {stage: run.scores(stage) for stage in STAGES}
     tables = {
         stage: {_key(cell): cell for cell in read_cells(document, level)} for stage, document in documents.items()
     }
@@ -53,19 +53,21 @@ def scoreboard(run: RunFolder, level: Level) -> list[dict[str, Any]]:
 def evaluation_section(run: RunFolder) -> Section:
     """The result tables by source, by category and by task."""
     cap = run.recipe.evaluation.max_samples_early_stages
-    early = "all held-out questions" if cap is None else f"the questions of at most {cap} held-out samples per source"
+    early = "all of them"
+    if cap is not None:
+        early = f"the questions of at most {cap} held-out samples per source (seeded choice)"
     return Section(
         title="Evaluation",
         blocks=(
             Text(
-                f"Held-out questions asked one at a time, greedy decoding. Stages 1 and 1.5 answer {early} (seeded "
-                "choice), stage 2 answers all. Scores are per cent. Majority: the most frequent training answer of "
-                "the same source and task. Blind: the stage-2 model with every image blanked. "
+                f"Held-out questions asked one at a time, greedy decoding. Stages 1 and 1.5 answer {early}, stage 2 "
+                "answers all. Scores are per cent. Majority: the most frequent training answer of the same source "
+                "and task. Blind: the stage-2 model with every image blanked. "
                 "Exact: the share of stage-2 answers that equal the reference but for case and blanks."
             ),
             _table(scoreboard(run, "source"), "Source"),
             _table(scoreboard(run, "category"), "Category"),
-            *benchmark_blocks(run.document(f"evaluation/{STAGES[-1]}", "scores")),
+            *benchmark_blocks(run.scores(STAGES[-1])),
             Details(
                 summary="Scores of each task",
                 blocks=(_table(scoreboard(run, "task"), "Source and task"),),

@@ -4,7 +4,7 @@ from typing import Any
 
 from data.registry.cards import load_cards
 from data.reporting.html import Badge, Block, Cell, Details, Section, Table, Text
-from model.evaluation.predictions import Prediction, read_benchmarks, read_predictions
+from model.evaluation.predictions import Prediction
 from model.evaluation.rules import verdict
 from model.evaluation.run_folder import RunFolder
 from model.evaluation.sections.scoreboard import percent
@@ -20,10 +20,8 @@ RankedWeaknesses = tuple[list[Weakness], list[Lead]]
 
 def run_weaknesses(run: RunFolder) -> RankedWeaknesses:
     """The ranked weaknesses after the last stage, and the search list for them."""
-    step = f"evaluation/{STAGES[-1]}"
     cards = {**load_cards(), **run.cards}
-    place = run.folder(step), run.manifest(step)
-    predictions = read_predictions(*place) + read_benchmarks(*place)
+    predictions = run.heldout_answers(STAGES[-1]) + run.benchmark_answers()
     ranked = weaknesses(predictions, image_types=image_types(cards), score_of=_by_the_papers_rules)
     caps = {use.name: use.max_samples for use in run.recipe.data.sources if use.max_samples is not None}
     return ranked, search_list(ranked, cards, set(run.sources), caps)

@@ -10,6 +10,7 @@ from data.files import join
 from data.schema import Sample
 from data.shardwise import WORKERS, map_shards
 from data.storage import Shard, parquet_table, read_manifest, read_tables, shard_payload
+from model.evaluation.judging_step import STEP as JUDGING
 from model.evaluation.predictions import Prediction, heldout_name, read_benchmarks, read_predictions
 from model.evaluation.rules import UNIT_RULES, verdict
 from model.evaluation.run_folder import RunFolder
@@ -21,7 +22,7 @@ from model.recipe import STAGES
 COLUMNS = ["sample_id", "source", "category", "conversations", "meta"]  # no pixels
 FEW_ROWS = 20_000  # traced before worker processes have started
 LAST = STAGES[-1]
-COMPARED = ("gate", f"evaluation/{LAST}")  # steps of an earlier run that are read
+COMPARED = ("gate", f"evaluation/{LAST}", JUDGING)  # steps of an earlier run that are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,8 @@ class RunSignatures:
 
 def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatures:
     """Signatures of a finished run. Without an `earlier` run its last stage is compared with the stage before."""
-    predictions = {stage: _predictions(run, f"evaluation/{stage}") for stage in STAGES}
-    benchmarks = read_benchmarks(run.folder(f"evaluation/{LAST}"), run.manifest(f"evaluation/{LAST}"))
+    predictions = {stage: run.heldout_answers(stage) for stage in STAGES}
+    benchmarks = run.benchmark_answers()
     before = earlier or _stage_before(run, predictions[STAGES[-2]])
     by_stage = {stage: signatures(rows) for stage, rows in predictions.items()}
     heldout = _apart(predictions[LAST], benchmarks)
@@ -94,14 +95,13 @@ def run_signatures(run: RunFolder, earlier: Earlier | None = None) -> RunSignatu
 
 
 def earlier_run(uri: str) -> Earlier:
-    """The run in another folder; `AerieError` where its gate or its last evaluation has not finished."""
-    evaluation, gate = join(uri, "evaluation", LAST), read_manifest(join(uri, "gate"))
-    manifest = read_manifest(evaluation)
+    """The run in another folder; `AerieError` where a step of `COMPARED` has not finished."""
+    evaluation, judging, gate = join(uri, "evaluation", LAST), join(uri, JUDGING), read_manifest(join(uri, "gate"))
     return Earlier(
         name=f"run {uri.rstrip('/').rsplit('/', 1)[-1]}",
-        predictions=tuple(read_predictions(evaluation, manifest)),
+        predictions=tuple(read_predictions(evaluation, read_manifest(evaluation))),
         sources=frozenset(count.source for count in gate.counts if count.rows_out),
-        benchmarks=tuple(read_benchmarks(evaluation, manifest)),
+        benchmarks=tuple(read_benchmarks(judging, read_manifest(judging))),
     )
 
 
@@ -121,10 +121,6 @@ def _stage_before(run: RunFolder, predictions: Sequence[Prediction]) -> Earlier:
         count.source for stage in STAGES[:-1] for count in run.manifest(f"packing/{stage}").counts if count.rows_out
     }
     return Earlier(name=STAGES[-2], predictions=tuple(predictions), sources=frozenset(trained))
-
-
-def _predictions(run: RunFolder, step: str) -> list[Prediction]:
-    return read_predictions(run.folder(step), run.manifest(step))
 
 
 def run_traces(run: RunFolder, found: Sequence[Signature]) -> dict[str, dict[str, SourcePattern]]:

@@ -1,9 +1,12 @@
 """The judge against a real server process: paid once, never imitated, and unjudged when a reply can't be read."""
 
+from contextlib import ExitStack
+
 import pytest
 from openai_server import KEY_NAME
 
 from data.curation.endpoint.problems import EndpointFailedError
+from data.curation.endpoint.service import AnswerService
 from data.settings.endpoint import EndpointSettings
 from model.evaluation.answered import Answered
 from model.evaluation.benchmarks.judge import extracted, graded
@@ -20,7 +23,7 @@ from model.evaluation.benchmarks.judge_prompts import (
 
 @pytest.fixture
 def endpoint(llm, tmp_path):
-    """A function: settings that differ -> the settings of the judge."""
+    """A function: settings that differ -> the judge's service."""
     quick = {"first_pause_seconds": 0.002, "longest_pause_seconds": 0.01, "timeout_seconds": 5.0, "tries": 2}
     usual = {
         "url": llm.url,
@@ -29,7 +32,8 @@ def endpoint(llm, tmp_path):
         "cache_uri": str(tmp_path),
         **quick,
     }
-    return lambda **given: EndpointSettings(**{**usual, **given})
+    with ExitStack() as services:
+        yield lambda **given: services.enter_context(AnswerService(EndpointSettings(**{**usual, **given})))
 
 
 def row(number, output, answer="-1<AND>-5", rule="mmvet", **facts):
@@ -53,7 +57,7 @@ def test_grades_are_the_judges_and_stand_among_the_facts(endpoint, llm):
     assert [verdict.value for verdict in judged.verdicts] == [0.0, 0.5, 1.0]
     assert [found.facts["judge_score"] for found in judged.rows] == [0.0, 0.5, 1.0]
     assert judged.rows[0].facts == {"capability": "ocr,math", "judge_score": 0.0, "judge_model": "gpt-4-1106-preview"}
-    assert (judged.model, judged.version, judged.unjudged) == ("gpt-4-1106-preview", GRADE.version, 0)
+    assert judged.unjudged == 0
     texts = sorted(request["text"] for request in llm.requests())
     assert texts[0] == "Question: What is x in equation 0?\nGround truth: -1 <AND> -5\nPrediction: x = 3"
 
@@ -61,10 +65,10 @@ def test_grades_are_the_judges_and_stand_among_the_facts(endpoint, llm):
 def test_a_second_run_asks_nothing(endpoint, llm):
     first = graded(ROWS, endpoint())
     llm.reset()
-    again = graded(ROWS, endpoint())
+    again = graded(ROWS, service := endpoint())
     assert llm.requests() == []
     assert (again.rows, again.verdicts) == (first.rows, first.verdicts)
-    assert again.traffic == {"cache_hits": 3}
+    assert service.traffic.document() == {"cache_hits": 3}
 
 
 @pytest.mark.parametrize(
@@ -106,12 +110,12 @@ def test_without_an_endpoint_nothing_is_judged_and_an_old_score_is_not_kept(llm)
     assert [verdict.value for verdict in judged.verdicts] == [None] * 4
     assert all("no judge was asked" in verdict.note for verdict in judged.verdicts)
     assert all("judge_score" not in found.facts for found in judged.rows)
-    assert (judged.model, judged.unjudged) == ("", 4)
+    assert judged.unjudged == 4
     assert llm.requests() == []
 
 
 def test_the_cost_cap_leaves_the_rest_unjudged(endpoint, llm):
-    most = grade_request(ROWS[0]).tokens(endpoint())
+    most = grade_request(ROWS[0]).tokens(endpoint().settings)
     judged = graded(ROWS, endpoint(prompt_price=1e6, max_cost=most + 5, max_tokens=1))
     assert [verdict.value for verdict in judged.verdicts] == [0.0, None, None]
     assert "cost cap" in judged.verdicts[1].note
