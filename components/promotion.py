@@ -33,9 +33,9 @@ def promotion(
     with open_door("promotion", storage_uri, run_id) as door:
         checkpoint = door.upstream("stage_2", checkpoint_sha256)
         evaluation = door.upstream("evaluation/stage_2", evaluation_sha256)
-        answers = evaluation, door.upstream("judging", judging_sha256)
+        judged = door.upstream("judging", judging_sha256)
         registry = registry_folder(storage_uri)
-        done = compare_with_accepted(recipe_uri, recipe_sha256, checkpoint, *answers, registry, door.out)
+        done = compare_with_accepted(recipe_uri, recipe_sha256, checkpoint, evaluation, judged, registry, door.out)
         report = json.loads(door.attachment(done, "report") or b"{}")
         log_metrics(metrics, comparison_metrics(report))
         fill(table, comparison_markdown(report))

@@ -15,7 +15,7 @@ HEADERS = ("source", "category", "read", "added", "dropped", "kept")
 def curation_ledger(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str) -> str:
     """The table of a curated run; `AerieError` names source and step when a sum doesn't close."""
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
-    categories = {use.name: recipe_card(recipe, recipe_uri, use.name).category for use in recipe.data.sources}
+    categories = {use.name: recipe_card(recipe, use.name).category for use in recipe.data.sources}
 
     def counts(*step: str) -> Ledger:
         return read_manifest(join(storage_uri, run_id, *step)).counts

@@ -16,7 +16,6 @@ from data.files import is_s3, join, read_bytes
 from data.settings.augmentation import AugmentationSettings
 from data.settings.base import Strict, validated
 from data.settings.embedding import EmbeddingSettings
-from data.settings.endpoint import EndpointSettings
 from data.settings.expectations import ExpectationSettings
 from data.settings.filtering import FilterSettings
 from data.settings.formatting import FormattingSettings
@@ -83,9 +82,28 @@ def recipe_document(uri: str, sha256: str = "") -> tuple[dict[str, Any], str]:
 
 
 def load_data_recipe(uri: str, sha256: str = "") -> DataRecipe:
-    """The data room's view of a recipe."""
+    """The data room's view of a recipe, its paths counted from the recipe's folder."""
     document, actual = recipe_document(uri, sha256)
-    return validated(DataRecipe, {**document, "sha256": actual}, uri)
+    recipe = validated(DataRecipe, {**document, "sha256": actual}, uri)
+    return recipe.model_copy(update={"data": _located(recipe.data, uri)})
+
+
+def _located(data: DataSettings, recipe_uri: str) -> DataSettings:
+    def at(path: str | None) -> str | None:
+        return None if path is None else beside_recipe(path, recipe_uri)
+
+    gate, embedding, augmentation = data.gate, data.embedding, data.augmentation
+    benchmarks = tuple(beside_recipe(path, recipe_uri) for path in gate.benchmarks)
+    gate = gate.model_copy(update={"pool": at(gate.pool), "pool_rows": at(gate.pool_rows), "benchmarks": benchmarks})
+    encoders = {}
+    for name in ("image_encoder", "text_encoder"):
+        kind, path = encoder_place(getattr(embedding, name))
+        encoders[name] = kind + (beside_recipe(path, recipe_uri) if path else "")
+    if (endpoint := augmentation.endpoint) is not None:
+        paid = endpoint.model_copy(update={"cache_uri": at(endpoint.cache_uri)})
+        augmentation = augmentation.model_copy(update={"endpoint": paid})
+    changed = {"gate": gate, "embedding": embedding.model_copy(update=encoders), "augmentation": augmentation}
+    return data.model_copy(update={"cards": at(data.cards), **changed})
 
 
 def beside_recipe(path: str, recipe_uri: str) -> str:
@@ -97,6 +115,12 @@ def beside_recipe(path: str, recipe_uri: str) -> str:
     return str(Path(recipe_uri).parent / path)
 
 
-def cache_beside_recipe(endpoint: EndpointSettings, recipe_uri: str) -> EndpointSettings:
-    """The endpoint of a recipe with the place of its cache: what was paid for must not end in a task's own folder."""
-    return endpoint.model_copy(update={"cache_uri": beside_recipe(endpoint.cache_uri, recipe_uri)})
+def encoder_place(name: str) -> tuple[str, str]:
+    """The parts of an encoder's name: what kind it is, and where its weights lie ("" for those of a package or a hub).
+
+    >>> encoder_place("timm:resnet18@weights/r.pt"), encoder_place("minilm-l6-v2")
+    (('timm:resnet18@', 'weights/r.pt'), ('minilm-l6-v2', ''))
+    """
+    mark = "@" if name.startswith("timm:") else ":"
+    kind, found, place = name.partition(mark)
+    return kind + found, place

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.curation.quotas import source_quotas
 from data.errors import AerieError
+from data.recipe import beside_recipe
 from data.registry.cards import SourceCard, load_cards, named_card
 from model.recipe import STAGES, Recipe
 from pipelines.paper import PAPER
@@ -49,8 +49,7 @@ def _given(text: str) -> list[int]:
 
 
 def _cards(recipe: Recipe, recipe_uri: str) -> dict[str, SourceCard]:
-    folder = recipe.data.cards and str(Path(recipe_uri).parent / recipe.data.cards)
-    known = load_cards(folder)
+    known = load_cards(recipe.data.cards and beside_recipe(recipe.data.cards, recipe_uri))
     return {use.name: named_card(known, use.name) for use in recipe.data.sources}
 
 

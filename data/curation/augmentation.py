@@ -17,7 +17,7 @@ from data.expectations.border import enforce_border
 from data.files import join, write_bytes
 from data.ledger import Tally
 from data.progress import tracked
-from data.recipe import cache_beside_recipe, load_data_recipe
+from data.recipe import load_data_recipe
 from data.registry.rows import seeded_rank
 from data.schema import Sample, Turn
 from data.settings.augmentation import AugmentationSettings
@@ -113,7 +113,7 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
     for count in selection.counts:
         tally.take(count.source, 0)  # a source that lost all its rows earlier keeps its line in the ledger
     augment = Augmenter(settings, recipe.seed)
-    with _service(settings, recipe_uri) or nullcontext() as service:
+    with _service(settings) or nullcontext() as service:
         rewrite = Rewriter(settings=settings, seed=recipe.seed, service=service)
         samples = _counted(tracked(read_samples(selection_uri, selection), "augmentation", selection.rows), tally)
         rows = rewrite((sample, augment(sample)) for sample in samples)
@@ -136,12 +136,10 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
     )
 
 
-def _service(settings: AugmentationSettings, recipe_uri: str) -> AnswerService | None:
+def _service(settings: AugmentationSettings) -> AnswerService | None:
     """The endpoint, when the recipe names one and something to ask it."""
     wanted = settings.cot is not None or settings.long_answer is not None
-    if settings.endpoint is None or not wanted:
-        return None
-    return AnswerService(cache_beside_recipe(settings.endpoint, recipe_uri))
+    return AnswerService(settings.endpoint) if settings.endpoint is not None and wanted else None
 
 
 def _endpoint_report(service: AnswerService | None) -> dict[str, Any] | None:

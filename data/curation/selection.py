@@ -145,12 +145,12 @@ def selection_report(
     }
 
 
-def _auto_labelled(recipe: DataRecipe, recipe_uri: str) -> list[str]:
+def _auto_labelled(recipe: DataRecipe) -> list[str]:
     """The sources whose labels a machine wrote; only the law of the quotas asks."""
     if recipe.data.selection.source_target is None:
         return []
     names = [use.name for use in recipe.data.sources]
-    return [name for name in names if getattr(recipe_card(recipe, recipe_uri, name), "auto_labelled", False)]
+    return [name for name in names if getattr(recipe_card(recipe, name), "auto_labelled", False)]
 
 
 def _quotas(recipe: DataRecipe, auto: list[str], filtered: Manifest, rows: Population) -> dict[str, SourceQuota]:
@@ -187,7 +187,7 @@ def select_samples(recipe_uri: str, recipe_sha256: str, filter_uri: str, embeddi
     enforce_border(filter_uri)
     filtered, embedded = read_manifest(filter_uri), read_manifest(embedding_uri)
     lineage = {"filtering": filtered.sha256(), "embedding": embedded.sha256()}
-    auto = _auto_labelled(recipe, recipe_uri)
+    auto = _auto_labelled(recipe)
     mark = fingerprint(
         step="selection",
         version=VERSION,

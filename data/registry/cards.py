@@ -35,7 +35,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from data.errors import AerieError
-from data.recipe import DataRecipe, beside_recipe
+from data.recipe import DataRecipe
 from data.schema import CATEGORIES
 from data.settings.base import Strict, validated
 
@@ -200,12 +200,9 @@ def named_card(cards: dict[str, SourceCard], name: str) -> SourceCard:
     )
 
 
-def recipe_card(recipe: DataRecipe, recipe_uri: str, source: str) -> SourceCard:
+def recipe_card(recipe: DataRecipe, source: str) -> SourceCard:
     """The card of a source of a recipe; `AerieError` when there is none or when it names no place to read from."""
-    folder = recipe.data.cards
-    if folder is not None:
-        folder = beside_recipe(folder, recipe_uri)
-    card = named_card(load_cards(folder), source)
+    card = named_card(load_cards(recipe.data.cards), source)
     if card.readable:
         return card
     reason = "only the paper's authors have it" if card.status == "internal" else "its place isn't known"

@@ -62,7 +62,7 @@ def source_samples(recipe_uri: str, recipe_sha256: str, source: str, out_uri: st
     """
     recipe = load_data_recipe(recipe_uri, recipe_sha256)
     use = recipe.data.source(source)
-    card = recipe_card(recipe, recipe_uri, source)
+    card = recipe_card(recipe, source)
     adapter = load_adapter(card)
     identity = adapter.identity(card)
     mark = fingerprint(

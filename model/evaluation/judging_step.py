@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from data.files import join, write_bytes
-from data.recipe import cache_beside_recipe
+from data.recipe import beside_recipe
 from data.settings.endpoint import OPERATIONAL, EndpointSettings
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_attachment, read_manifest
 from model.evaluation.benchmark_scores import rescored
@@ -48,7 +48,8 @@ def judge_benchmarks(recipe_uri: str, recipe_sha256: str, evaluation_uri: str, o
     scores: dict[str, Any] = json.loads(read_attachment(evaluation_uri, evaluation, "scores"))
     report: dict[str, Any] = {"judge": None, "benchmarks": {}}
     if judge is not None and (asked := [row for row in answers if row.rule in JUDGED_RULES and not row.blind]):
-        found = judged([row.answered() for row in asked], cache_beside_recipe(judge, recipe_uri))
+        paid = judge.model_copy(update={"cache_uri": beside_recipe(judge.cache_uri, recipe_uri)})
+        found = judged([row.answered() for row in asked], paid)
         write_bytes(join(out_uri, TRAFFIC_NAME), json.dumps(found.traffic, indent=1).encode())
         answers, report = _with_facts(answers, asked, found), _report(judge, found)
         scores = rescored(scores, answers)

@@ -31,7 +31,7 @@ class RunFolder:
     def open(cls, recipe_uri: str, recipe_sha256: str, run_uri: str) -> "RunFolder":
         """A run's folder with the recipe that made it."""
         recipe, data = load_recipe(recipe_uri, recipe_sha256), load_data_recipe(recipe_uri, recipe_sha256)
-        cards = {use.name: recipe_card(data, recipe_uri, use.name) for use in data.data.sources}
+        cards = {use.name: recipe_card(data, use.name) for use in data.data.sources}
         return cls(uri=run_uri, recipe=recipe, cards=cards)
 
     @property

@@ -32,7 +32,7 @@ def write(folder, card=CARD, **changes):
 def recipe_with(folder, source, cards="extra"):
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump({"name": "t", "seed": 1, "data": {"cards": cards, "sources": [{"name": source}]}}))
-    return load_data_recipe(str(path)), str(path)
+    return load_data_recipe(str(path))
 
 
 def test_there_are_cards_for_more_than_180_sources_and_each_lies_in_its_category():
@@ -175,19 +175,19 @@ def test_a_card_of_ones_own_replaces_a_lead_and_an_internal_card(tmp_path, name)
 )
 def test_a_source_without_a_place_says_what_to_do_and_a_card_of_ones_own_heals_it(tmp_path, name, reason):
     (tmp_path / "extra").mkdir()
-    recipe, uri = recipe_with(tmp_path, name)
+    recipe = recipe_with(tmp_path, name)
     with pytest.raises(AerieError, match=rf"source '{name}' can't be read: its card is {reason}.*name: {name}"):
-        recipe_card(recipe, uri, name)
+        recipe_card(recipe, name)
     write(tmp_path / "extra", LEAD, name=name, uri="file://copy.jsonl", category=CARDS[name].category)
-    assert recipe_card(recipe, uri, name).uri == f"file://{tmp_path}/extra/copy.jsonl"
+    assert recipe_card(recipe, name).uri == f"file://{tmp_path}/extra/copy.jsonl"
 
 
 def test_the_recipe_names_the_folder_and_an_unknown_source_is_told_the_nearest(tmp_path):
     write(tmp_path / "extra", name="mine")
-    recipe, uri = recipe_with(tmp_path, "mine")
-    assert recipe_card(recipe, uri, "mine").name == "mine"
+    recipe = recipe_with(tmp_path, "mine")
+    assert recipe_card(recipe, "mine").name == "mine"
     with pytest.raises(AerieError, match=r"no card for source 'easy-vga'; the nearest of \d+ names are \['easy-vqa'"):
-        recipe_card(recipe, uri, "easy-vga")
+        recipe_card(recipe, "easy-vga")
 
 
 def test_an_unknown_adapter_is_a_user_error(tmp_path):

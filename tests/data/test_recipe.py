@@ -62,3 +62,20 @@ def test_a_recipe_that_changed_meanwhile_is_refused(tmp_path):
 )
 def test_a_relative_path_counts_from_the_recipes_folder(path, recipe, place):
     assert beside_recipe(path, recipe) == place
+
+
+def test_what_the_data_room_reads_lies_beside_the_recipe(tmp_path):
+    endpoint = {"url": "http://h/v1", "model": "m", "cache_uri": "paid"}
+    data = {
+        "sources": [{"name": "digits"}],
+        "cards": "cards",
+        "gate": {"pool": "../pool", "pool_rows": "s3://b/rows", "benchmarks": ["/quiz.parquet"]},
+        "embedding": {"image_encoder": "timm:resnet18@weights/r.pt"},
+        "augmentation": {"endpoint": endpoint},
+    }
+    found = load_data_recipe(written(tmp_path, GOOD | {"data": data})).data
+    assert (found.cards, found.augmentation.endpoint.cache_uri) == (f"{tmp_path}/cards", f"{tmp_path}/paid")
+    assert (found.gate.pool, found.gate.pool_rows) == (f"{tmp_path}/../pool", "s3://b/rows")
+    assert found.gate.benchmarks == ("/quiz.parquet",)
+    assert found.embedding.image_encoder == f"timm:resnet18@{tmp_path}/weights/r.pt"
+    assert found.embedding.text_encoder == "minilm-l6-v2"

@@ -12,6 +12,7 @@ from data.errors import AerieError
 from data.files import read_bytes
 from pipelines.compiling import compile_pipelines
 from pipelines.local_run import Run, StepFailedError, count_steps, execute, find_run, new_run
+from pipelines.recipe_places import local_places
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = ROOT / "pipelines/recipes/mini.yaml"
@@ -57,6 +58,8 @@ def test_relative_paths_still_point_to_their_places(tmp_path):
     document["model"] |= {"tokenizer": {"path": "words/tokenizer.json"}, "pretrained": {"language": "s3://b/qwen"}}
     document["model"]["pretrained"]["siglip"] = "towers/siglip"
     document["evaluation"] = {"benchmark_data": "../benchmarks"}
+    document["data"]["embedding"] = {"image_encoder": "sscd:w/sscd.pt#sha256=ab", "text_encoder": "sentence:s3://b/w"}
+    document["data"]["gate"] = {"pool": "../old/embedding", "benchmarks": ["quiz.parquet", "s3://b/quiz2.parquet"]}
     recipe = tmp_path / "recipes/recipe.yaml"
     recipe.parent.mkdir()
     recipe.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -69,6 +72,15 @@ def test_relative_paths_still_point_to_their_places(tmp_path):
     assert run.recipe.model.tokenizer.path == str(tmp_path / "recipes/words/tokenizer.json")
     assert run.recipe.model.pretrained.siglip == str(tmp_path / "recipes/towers/siglip")
     assert run.recipe.model.pretrained.language == "s3://b/qwen"
+    assert run.recipe.data.embedding.image_encoder == f"sscd:{tmp_path}/recipes/w/sscd.pt#sha256=ab"
+    assert run.recipe.data.embedding.text_encoder == "sentence:s3://b/w"
+    assert run.recipe.data.gate.pool == str(tmp_path / "old/embedding")
+    assert run.recipe.data.gate.benchmarks == (f"{tmp_path}/recipes/quiz.parquet", "s3://b/quiz2.parquet")
+    read, written = local_places(yaml.safe_load(Path(run.recipe_uri).read_text()))
+    names = ["recipes/my-cards", "recipes/w/sscd.pt", "old/embedding", "recipes/quiz.parquet"]
+    names += ["recipes/words/tokenizer.json", "recipes/towers/siglip", "benchmarks"]
+    assert read == [f"{tmp_path}/{name}" for name in names]
+    assert written == [str(tmp_path / "paid")]
     assert run.recipe.evaluation.benchmark_data == str(tmp_path / "benchmarks")
 
 
