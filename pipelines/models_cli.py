@@ -90,6 +90,7 @@ def _show(entry: Entry, before: Entry | None, console: Console) -> None:
         "code": entry.git_sha or "not known",
         "rules": entry.rules,
         **({"benchmark rules": entry.benchmark_rules} if entry.benchmark_rules else {}),
+        **({"judge": entry.judge} if entry.judge else {}),
     }
     table = _table(f"{entry.model} number {entry.number}", "", "")
     table.show_header = False
@@ -99,7 +100,8 @@ def _show(entry: Entry, before: Entry | None, console: Console) -> None:
     earlier = before.scores if before and before.rules == entry.rules else {}
     console.print(_scores("source", entry.scores, entry.questions, earlier))
     if entry.benchmark_scores:
-        earlier = before.benchmark_scores if before and before.benchmark_rules == entry.benchmark_rules else {}
+        same = before and (before.benchmark_rules, before.judge) == (entry.benchmark_rules, entry.judge)
+        earlier = before.benchmark_scores if before and same else {}
         console.print(_scores("benchmark", entry.benchmark_scores, entry.benchmark_units, earlier))
 
 

@@ -103,6 +103,23 @@ def test_what_only_a_judge_can_score_is_told_and_refuses_nothing():
     assert (line.decision, line.score) == ("same", 0.5)
 
 
+def vet_answers(judge, score):
+    return [
+        dataclasses.replace(row, source="mmvet", rule="mmvet", facts={"judge_score": score, "judge_model": judge})
+        for row in hallusion_answers()
+    ]
+
+
+def test_scores_carry_their_judges_name_and_another_judge_is_noted(tmp_path):
+    run, entry = accepted(tmp_path, "a", benchmarks=vet_answers("one", 0.5))
+    assert (run.report()["judge"], entry.judge, entries(run.registry, "gated")[0].judge) == ("one", "one", "one")
+    same, other = (lines_of(vet_answers(name, 0.5), vet_answers("one", 0.5))["mmvet"] for name in ("one", "two"))
+    assert (same.decision, other.decision) == ("same", "same")
+    assert set(other.notes) - set(same.notes) == {
+        "7 shared questions have another prompt, reference or judge than before"
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("local-docvq", "no benchmark 'local-docvq'; the nearest names are local-docvqa"), (PARTS[0] + "x", PARTS[0])],

@@ -118,6 +118,7 @@ def _entry(
         questions=questions,
         benchmarks=kept["benchmarks"],
         benchmark_rules=report["benchmark_rules"] if kept["benchmarks"] else "",
+        judge=report["judge"],
         benchmark_scores=benchmark_scores,
         benchmark_units=units,
         predecessor=before["checkpoint"] if before else "",

@@ -17,7 +17,7 @@ from model.evaluation.promotion.pairing import LOCAL_RULES, Scorer, local_score,
 from model.evaluation.promotion.registry import Entry, entries, kept_files, predecessor_of
 from model.recipe import Recipe, load_recipe
 
-VERSION = 2
+VERSION = 3
 STEP, REPORT = "promotion", "report"
 NOT_ASKED = "The recipe has no section `promotion`: nothing is compared, accepted or refused."
 
@@ -58,7 +58,8 @@ def compare_with_accepted(
         return done
     answered = read_predictions(evaluation_uri, evaluation), read_benchmarks(judging_uri, judging)
     report = _report(recipe, answered, registry_uri, predecessor, scorer)
-    report |= {"rules": rules, "benchmark_rules": BENCHMARK_RULES, "candidate": checkpoint.sha256()}
+    named = {"rules": rules, "benchmark_rules": BENCHMARK_RULES, "judge": _judge(answered[1])}
+    report |= named | {"candidate": checkpoint.sha256()}
     return commit(
         out_uri,
         Manifest(
@@ -107,6 +108,10 @@ def _report(
         "lines": [asdict(line) for line in found.lines],
         "notes": list(found.notes),
     }
+
+
+def _judge(benchmarks: list[Prediction]) -> str:
+    return ", ".join(sorted({row.facts["judge_model"] for row in benchmarks if "judge_model" in row.facts}))
 
 
 def _side(predictions: list[Prediction], benchmarks: list[Prediction], scorer: Scorer) -> Side:

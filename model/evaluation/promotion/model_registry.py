@@ -29,7 +29,7 @@ CONFLICT, MISSING = 409, 404
 FORMAT = "aerie"
 TEXTS = (
     *("checkpoint", "recipe_sha256", "data_version", "predecessor", "git_sha", "run_id", "rules", "benchmark_rules"),
-    "date",
+    *("judge", "date"),
 )
 
 

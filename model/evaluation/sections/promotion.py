@@ -62,6 +62,7 @@ def _decision(report: dict[str, Any]) -> tuple[tuple[str, Cell], ...]:
         ("Checkpoint", report["candidate"][:16]),
         ("Rules of held-out questions", report["rules"]),
         *((("Rules of benchmarks", rules),) if (rules := report.get("benchmark_rules")) else ()),
+        *((("Judge", judge),) if (judge := report.get("judge")) else ()),
     ]
     return (*items, *(("Note", note) for note in report["notes"]))
 
