@@ -43,7 +43,7 @@ def test_with_its_layers_compiled_to_machine_code_the_loss_is_eagers(tiny_model,
 def test_whatever_compiled_layers_recompute_the_gradients_are_eagers(tiny_settings, pack, monkeypatch):
     """Torch's own partition into forward and backward pass, run without generated code."""
 
-    def partitioned(graph, inputs):
+    def partitioned(graph, inputs, config_patches=None):  # patches are for generated code
         run = partial(aot_module_simplified, partition_fn=min_cut_rematerialization_partition)
         return run(graph, inputs, fw_compiler=as_it_is, bw_compiler=as_it_is)
 
