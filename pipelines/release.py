@@ -21,6 +21,7 @@ from components.images import DATA_IMAGE, EVAL_IMAGE, LOCAL, PINNED, STAGE_IMAGE
 from data.errors import AerieError
 from data.files import read_bytes, write_bytes
 from model.recipe import Recipe, load_recipe
+from pipelines.recipe_places import local_places
 
 PIPELINE, VERSION_PREFIX, NAMESPACE = "aerie-end-to-end", "end-to-end", "aerie"
 IMAGES = {"data": DATA_IMAGE, "eval": EVAL_IMAGE, "stage": STAGE_IMAGE, "train": TRAIN_IMAGE}
@@ -139,12 +140,18 @@ def dataset_version(data_lock: Path = Path(DATA_LOCK)) -> str:
 
 
 def submittable(recipe_file: str) -> Recipe:
-    """A recipe that a cluster can read: one file, without a folder of cards on this machine."""
+    """A recipe that a cluster can read: no folder of cards on this machine, no paid answers that end with a pod."""
     recipe = load_recipe(recipe_file)
     if recipe.data.cards is not None:
         raise AerieError(
             f"{recipe_file}: data.cards is {recipe.data.cards!r}, a folder of this machine that a cluster can't read; "
             "move its cards to data/registry/cards/ and drop the key"
+        )
+    _, written = local_places(yaml.safe_load(read_bytes(recipe_file)))
+    if lost := [place for place in written if Path(place).is_absolute()]:
+        raise AerieError(
+            f"{recipe_file}: cache_uri is {lost[0]}, where what an endpoint was paid for would end with its pod; write "
+            "s3://..., or a path relative to the recipe, which lies in STORAGE/recipes there"
         )
     return recipe
 

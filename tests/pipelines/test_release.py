@@ -172,3 +172,17 @@ def test_a_recipe_with_cards_on_this_machine_is_refused(tmp_path):
     path.write_text(yaml.safe_dump(recipe))
     with pytest.raises(AerieError, match=r"data\.cards is 'cards', a folder of this machine"):
         submittable(str(path))
+
+
+@pytest.mark.parametrize(("cache", "refused"), [("/paid", True), ("../paid", False), ("s3://b/paid", False)])
+def test_paid_answers_never_end_with_a_pod(tmp_path, cache, refused):
+    recipe = yaml.safe_load(RECIPE.read_text())
+    judge = {"url": "https://judge.example.com/v1", "model": "m", "cache_uri": cache}
+    recipe["evaluation"] |= {"local_benchmarks": True, "judge": judge}
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    if not refused:
+        assert submittable(str(path)).evaluation.judge.cache_uri == cache
+        return
+    with pytest.raises(AerieError, match=r"cache_uri is /paid, where .* would end with its pod"):
+        submittable(str(path))
