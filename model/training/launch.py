@@ -18,7 +18,8 @@ from model.training.job import TrainingJob
 
 EVENT = "::training "
 TAIL_LINES = 12
-GRACE_SECONDS = 60.0  # torchrun gives its workers 30 s after SIGTERM
+SAVING_VARIABLE, SAVING_SECONDS = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", 120  # after SIGTERM; torchrun's own 30 are few
+GRACE_SECONDS = SAVING_SECONDS + 30.0
 WORKER_DIED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
 
 
@@ -125,6 +126,7 @@ def _environment(processes: int) -> dict[str, str]:
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     defaults = {"OMP_NUM_THREADS": str(max(cores // processes, 1)), "TOKENIZERS_PARALLELISM": "false"}
+    defaults |= {SAVING_VARIABLE: str(SAVING_SECONDS)}
     return {**defaults, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 

@@ -1,8 +1,11 @@
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
-from model.training.launch import EVENT, Output
+from model.training.launch import EVENT, SAVING_VARIABLE, Output, _environment
 
 STAGE = "stage_1"
 
@@ -51,3 +54,29 @@ def test_lines_go_where_they_are_told_and_a_reason_is_empty_until_there_is_one(c
     assert (shown, capsys.readouterr().out, output.reason()) == (["stage_1  step 1/9"], "", "")
     output.take(EVENT + '{"event": "stopped"}')
     assert "run it again to continue" in output.reason()
+
+
+SLOW_TO_SAVE = """
+import pathlib, signal, sys, time
+begun, saved = map(pathlib.Path, sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(4), saved.touch(), sys.exit(75)))
+begun.touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("seconds", ["1", None])
+def test_torchrun_waits_for_a_checkpoint_as_long_as_it_is_told(tmp_path, seconds):
+    (tmp_path / "worker.py").write_text(SLOW_TO_SAVE)
+    environment = _environment(1) | ({SAVING_VARIABLE: seconds} if seconds else {})
+    assert int(environment[SAVING_VARIABLE]) == int(seconds or 120)
+    begun, saved = tmp_path / "begun", tmp_path / "saved"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", str(tmp_path / "worker.py")]
+    process = subprocess.Popen([*command, str(begun), str(saved)], env=environment, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.terminate()
+    process.wait(60)
+    assert saved.exists() is (seconds is None)
