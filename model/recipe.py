@@ -113,6 +113,14 @@ class Recipe(Strict):
     processes: int = Field(default=1, ge=1, description="torchrun processes per node")
     sha256: str = ""
 
+    def endpoint_keys(self) -> dict[str, str]:
+        """Environment variables with keys of endpoints that steps will ask, and where the recipe names each."""
+        asked = {
+            "data.augmentation.endpoint": self.data.augmentation.asked(),
+            "evaluation.judge": self.evaluation.judge,
+        }
+        return {one.api_key_env: place for place, one in asked.items() if one is not None and one.api_key_env}
+
     @model_validator(mode="after")
     def _three_stages(self) -> "Recipe":
         if tuple(self.stages) != STAGES:

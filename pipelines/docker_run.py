@@ -26,18 +26,18 @@ def choose_stage_image() -> None:
     os.environ.setdefault("AERIE_STAGE_IMAGE", STAGE_IMAGE)
 
 
-def docker_runner(folder: str, read: Sequence[str] = (), written: Sequence[str] = ()) -> Any:
+def docker_runner(folder: str, read: Sequence[str] = (), written: Sequence[str] = (), keys: Sequence[str] = ()) -> Any:
     """The runner; `AerieError` when no engine answers or an image is missing.
 
     The containers see the run's `folder` (unless it lies in a store) and what the recipe has on this machine: files
     and folders that steps `read`, as benchmarks' data, and folders that are `written` to, as answers that were paid
-    for. They see the store's address and keys as environment variables, and the host's network, so that a store on
-    this machine is reachable for them.
+    for. They see the store's address and keys as environment variables, those of the recipe's endpoints (the variables
+    `keys`) too, and the host's network, so that a store on this machine is reachable for them.
     """
     from kfp import local
 
     check_images()
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment = {name: os.environ[name] for name in (*PASSED_ON, *keys) if name in os.environ}
     return local.DockerRunner(
         network_mode="host",
         user=f"{_user()}:{_group()}",

@@ -74,6 +74,7 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
 
     recipe = load_recipe(recipe_path)
     public_benchmarks(recipe, recipe_path)
+    _check_keys(recipe)
     run_id = name or f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not RUN_NAME.match(run_id):
         raise AerieError(f"run name {run_id!r} may hold letters, digits, '.', '_' and '-' only")
@@ -87,6 +88,15 @@ def new_run(recipe_path: str, storage: str, name: str) -> Run:
         )
     write_bytes(copy, _with_absolute_paths(read_bytes(recipe_path), recipe_path))
     return Run(storage_uri=root, run_id=run_id, recipe=load_recipe(copy))
+
+
+def _check_keys(recipe: Recipe) -> None:
+    """A step would find a missing key only when its turn comes, after all training."""
+    for name, place in recipe.endpoint_keys().items():
+        if not os.environ.get(name, "").strip():
+            raise AerieError(
+                f"{place} of the recipe wants a key in the environment variable {name}; set it and run again"
+            )
 
 
 def find_run(run: str, storage: str) -> Run:
@@ -134,7 +144,8 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
 
     docker = runner == "docker"
     places = local_places(yaml.safe_load(read_bytes(run.recipe_uri)))
-    steps = docker_runner(run.folder, *places) if docker else local.SubprocessRunner(use_venv=False)
+    keys = list(run.recipe.endpoint_keys())
+    steps = docker_runner(run.folder, *places, keys) if docker else local.SubprocessRunner(use_venv=False)
     with _scratch(lent=docker) as scratch, _log(run, scratch) as (log, log_uri):
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(

@@ -21,6 +21,7 @@ from components.images import DATA_IMAGE, EVAL_IMAGE, LOCAL, PINNED, STAGE_IMAGE
 from data.errors import AerieError
 from data.files import read_bytes, write_bytes
 from model.recipe import Recipe, load_recipe
+from pipelines.placement import ENDPOINT
 from pipelines.recipe_places import local_places
 
 PIPELINE, VERSION_PREFIX, NAMESPACE = "aerie-end-to-end", "end-to-end", "aerie"
@@ -140,7 +141,7 @@ def dataset_version(data_lock: Path = Path(DATA_LOCK)) -> str:
 
 
 def submittable(recipe_file: str) -> Recipe:
-    """A recipe that a cluster can read: no folder of cards on this machine, no paid answers that end with a pod."""
+    """A recipe that a cluster can run: cards, caches of paid answers and keys are where its pods find them."""
     recipe = load_recipe(recipe_file)
     if recipe.data.cards is not None:
         raise AerieError(
@@ -152,6 +153,12 @@ def submittable(recipe_file: str) -> Recipe:
         raise AerieError(
             f"{recipe_file}: cache_uri is {lost[0]}, where what an endpoint was paid for would end with its pod; write "
             "s3://..., or a path relative to the recipe, which lies in STORAGE/recipes there"
+        )
+    if other := {place: name for name, place in recipe.endpoint_keys().items() if name != ENDPOINT.key}:
+        place, name = next(iter(other.items()))
+        raise AerieError(
+            f"{recipe_file}: {place} wants its key in {name}, which no pod has; write api_key_env: {ENDPOINT.key}, "
+            f"which comes from the Secret aerie-{ENDPOINT.name}"
         )
     return recipe
 

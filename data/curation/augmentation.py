@@ -137,9 +137,8 @@ def augment_samples(recipe_uri: str, recipe_sha256: str, selection_uri: str, out
 
 
 def _service(settings: AugmentationSettings) -> AnswerService | None:
-    """The endpoint, when the recipe names one and something to ask it."""
-    wanted = settings.cot is not None or settings.long_answer is not None
-    return AnswerService(settings.endpoint) if settings.endpoint is not None and wanted else None
+    endpoint = settings.asked()
+    return None if endpoint is None else AnswerService(endpoint)
 
 
 def _endpoint_report(service: AnswerService | None) -> dict[str, Any] | None:

@@ -84,6 +84,10 @@ class AugmentationSettings(Strict):
     cot: CotSettings | None = None
     long_answer: RewriteSettings | None = None
 
+    def asked(self) -> EndpointSettings | None:
+        """The endpoint, when the recipe names one and something to ask it."""
+        return self.endpoint if self.cot is not None or self.long_answer is not None else None
+
     def identity(self) -> dict[str, Any]:
         """What decides the output, for the fingerprint: how fast and from where answers come does not."""
         return self.model_dump(exclude={"endpoint": set(OPERATIONAL)}, exclude_none=True)

@@ -62,7 +62,9 @@ def test_a_missing_image_is_named(engine, image):
 def test_steps_get_the_store_and_nothing_else_of_the_environment(engine, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
     monkeypatch.setenv("OTHER_TOKEN", PLANTED)
-    wanted = docker_runner("s3://aerie/runs/first").container_run_args
+    monkeypatch.setenv("JUDGES_KEY", "of the recipe")
+    wanted = docker_runner("s3://aerie/runs/first", keys=["JUDGES_KEY"]).container_run_args
+    assert wanted["environment"]["JUDGES_KEY"] == "of the recipe"
     assert wanted["environment"]["AWS_SECRET_ACCESS_KEY"] == "key"
     assert PLANTED not in str(wanted)
     assert wanted["mounts"] == []

@@ -84,6 +84,22 @@ def test_relative_paths_still_point_to_their_places(tmp_path):
     assert run.recipe.evaluation.benchmark_data == str(tmp_path / "benchmarks")
 
 
+def test_a_missing_key_of_an_endpoint_is_told_before_anything_runs(tmp_path, monkeypatch):
+    endpoint = {"url": "http://h/v1", "model": "m", "cache_uri": "paid"}
+    document = yaml.safe_load(MINI.read_text())
+    document["data"]["augmentation"] |= {"endpoint": endpoint | {"api_key_env": "UNUSED_KEY"}}  # nothing to ask it
+    document["evaluation"] = {"local_benchmarks": True, "judge": endpoint | {"api_key_env": "JUDGES_KEY"}}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(document, sort_keys=False))
+    monkeypatch.delenv("JUDGES_KEY", raising=False)
+    message = "evaluation.judge of the recipe wants a key in the environment variable JUDGES_KEY"
+    with pytest.raises(AerieError, match=message):
+        new_run(str(recipe), str(tmp_path / "artifacts"), "first")
+    assert not (tmp_path / "artifacts").exists()
+    monkeypatch.setenv("JUDGES_KEY", "k")
+    assert new_run(str(recipe), str(tmp_path / "artifacts"), "first").recipe.evaluation.judge
+
+
 def test_a_recipe_without_paths_is_copied_as_it_is(tmp_path):
     run = new_run(str(MINI), str(tmp_path), "first")
     assert Path(run.recipe_uri).read_bytes() == MINI.read_bytes()

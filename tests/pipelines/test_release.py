@@ -174,15 +174,26 @@ def test_a_recipe_with_cards_on_this_machine_is_refused(tmp_path):
         submittable(str(path))
 
 
-@pytest.mark.parametrize(("cache", "refused"), [("/paid", True), ("../paid", False), ("s3://b/paid", False)])
-def test_paid_answers_never_end_with_a_pod(tmp_path, cache, refused):
+def with_judge(tmp_path, **changed):
     recipe = yaml.safe_load(RECIPE.read_text())
-    judge = {"url": "https://judge.example.com/v1", "model": "m", "cache_uri": cache}
+    judge = {"url": "https://judge.example.com/v1", "model": "m", "cache_uri": "s3://b/paid", **changed}
     recipe["evaluation"] |= {"local_benchmarks": True, "judge": judge}
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump(recipe))
+    return str(path)
+
+
+@pytest.mark.parametrize(("cache", "refused"), [("/paid", True), ("../paid", False), ("s3://b/paid", False)])
+def test_paid_answers_never_end_with_a_pod(tmp_path, cache, refused):
+    path = with_judge(tmp_path, cache_uri=cache)
     if not refused:
-        assert submittable(str(path)).evaluation.judge.cache_uri == cache
+        assert submittable(path).evaluation.judge.cache_uri == cache
         return
     with pytest.raises(AerieError, match=r"cache_uri is /paid, where .* would end with its pod"):
-        submittable(str(path))
+        submittable(path)
+
+
+def test_a_key_that_no_pod_has_is_told_before_it_is_missed(tmp_path):
+    assert submittable(with_judge(tmp_path, api_key_env="AERIE_ENDPOINT_API_KEY"))
+    with pytest.raises(AerieError, match="evaluation.judge wants its key in MY_KEY, which no pod has; write"):
+        submittable(with_judge(tmp_path, api_key_env="MY_KEY"))
