@@ -195,5 +195,5 @@ def test_paid_answers_never_end_with_a_pod(tmp_path, cache, refused):
 
 def test_a_key_that_no_pod_has_is_told_before_it_is_missed(tmp_path):
     assert submittable(with_judge(tmp_path, api_key_env="AERIE_ENDPOINT_API_KEY"))
-    with pytest.raises(AerieError, match="evaluation.judge wants its key in MY_KEY, which no pod has; write"):
+    with pytest.raises(AerieError, match=r"evaluation\.judge wants its key in MY_KEY, which no pod has; write"):
         submittable(with_judge(tmp_path, api_key_env="MY_KEY"))
