@@ -26,7 +26,8 @@ def _known_text_encoder(name: str) -> str:
 class EmbeddingSettings(Strict):
     """Which encoders turn images and texts into vectors (paper: SSCD and all-mpnet-base-v2).
 
-    FILE and FOLDER are local paths or s3://…, and may end in `#sha256=HEX`: other weights are then an error.
+    FILE and FOLDER are local paths (relative ones count from the recipe) or s3://…, and may end in `#sha256=HEX`: other
+    weights are then an error.
     """
 
     image_encoder: Annotated[str, AfterValidator(_known_image_encoder)] = "efficientnet-lite0"

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -47,12 +46,14 @@ def judge_benchmarks(recipe_uri: str, recipe_sha256: str, evaluation_uri: str, o
     answers = read_benchmarks(evaluation_uri, evaluation)
     scores: dict[str, Any] = json.loads(read_attachment(evaluation_uri, evaluation, "scores"))
     report: dict[str, Any] = {"judge": None, "benchmarks": {}}
-    if judge is not None and (asked := [row for row in answers if row.rule in JUDGED_RULES and not row.blind]):
+    asked = [row.answered() for row in answers if _for_a_judge(row)]
+    if judge is not None and asked:
         paid = judge.model_copy(update={"cache_uri": beside_recipe(judge.cache_uri, recipe_uri)})
-        found = judged([row.answered() for row in asked], paid)
+        found = judged(asked, paid)
         write_bytes(join(out_uri, TRAFFIC_NAME), json.dumps(found.traffic, indent=1).encode())
-        answers, report = _with_facts(answers, asked, found), _report(judge, found)
-        scores = rescored(scores, answers)
+        said = iter(found.rows)
+        answers = [replace(row, facts=next(said).facts) if _for_a_judge(row) else row for row in answers]
+        scores, report = rescored(scores, answers), _report(judge, found)
     files = {
         "report": attach(out_uri, "report.json", json.dumps(report, indent=1).encode()),
         "scores": attach(out_uri, "scores.json", json.dumps(scores | {"judging": report}, indent=1).encode()),
@@ -73,10 +74,8 @@ def judge_benchmarks(recipe_uri: str, recipe_sha256: str, evaluation_uri: str, o
     )
 
 
-def _with_facts(answers: Sequence[Prediction], asked: Sequence[Prediction], found: Judgement) -> list[Prediction]:
-    """All answers in their order, those that were asked for with what the judge said."""
-    facts = {id(row): answered.facts for row, answered in zip(asked, found.rows, strict=True)}
-    return [replace(row, facts=facts.get(id(row), row.facts)) for row in answers]
+def _for_a_judge(row: Prediction) -> bool:
+    return row.rule in JUDGED_RULES and not row.blind
 
 
 def _report(judge: EndpointSettings, found: Judgement) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class Entry:
     the comparison's and that of the formatted samples. `predictions` is the SHA-256 of the Parquet file kept here,
     `benchmarks` that of the answers to benchmarks with a judge's verdicts, "" where none were asked. `scores` and
     `questions` are by source, by the rules `rules`; `benchmark_scores` and `benchmark_units` by line
-    (`benchmarks.line_name`), by `benchmark_rules`. `judge` is the model that graded or read some
-    of the answers, "" where none did. `predecessor` is the checkpoint of the entry before, "" in the first. `date` is
-    UTC; `git_sha` is "" outside of a checkout.
+    (`benchmarks.line_name`), by `benchmark_rules`; `judge` is the model that graded or read some of these answers, ""
+    where none did. `predecessor` is the checkpoint of the entry before, "" in the first. `date` is UTC; `git_sha` is ""
+    outside of a checkout.
     """
 
     model: str
