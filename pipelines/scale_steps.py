@@ -2,8 +2,10 @@
 
 The formulas follow data/storage.py: a manifest or shard that is read costs one HEAD and one GET of the whole object
 (also when only some columns are wanted); a shard, side file or manifest that is written costs one PUT. A test runs
-the steps on a real S3 server and compares the counts. Rates and memory were measured by
-tests/benchmarks/measure_steps.py (CPU seconds of one thread of an AMD EPYC, recipe `tiny`).
+the steps on a real S3 server and compares the counts. Rates and memory were measured on an AMD EPYC, rates in CPU
+seconds of one thread, by tests/benchmarks/measure_steps.py (recipe `tiny`, to 4,000 rows). Steps that work on blocks of
+rows or in worker processes show what they keep of a row beyond that only: the gate by bench_gate_step.py (from 120,000
+to 300,000 rows, vectors mapped), filtering, selection and formatting by bench_rows.py (from 100,000 to 400,000).
 """
 
 from collections.abc import Mapping
@@ -73,9 +75,9 @@ STEPS = (
         heads_per_source=2,
         gets_per_source=4,
         files=4,
-        rate=3_700,
+        rate=3_600,
         decodes=True,
-        memory=923,
+        memory=201,
         keeps_heldout=True,
     ),
     # Reads the held-out samples too; writes their vectors as a shard with its manifest, and the encoders' names.
@@ -85,7 +87,7 @@ STEPS = (
         gets=1,
         files=3,
         output="vectors",
-        rate=380,
+        rate=420,
         decodes=True,
         base=3 * GIB // 2,
     ),
@@ -97,8 +99,9 @@ STEPS = (
         heads=2,
         gets=3,
         files=2,
-        rate=6_100,
-        memory=20_453,
+        rate=8_200,
+        base=GIB,
+        memory=230,
         compares_pairs=True,
     ),
     # Measures texts, then relevance by the vectors, then decides; two tables of measures; reads a few shards again for
@@ -111,8 +114,9 @@ STEPS = (
         heads=3,
         gets=4,
         files=4,
-        rate=2_700,
-        memory=866,
+        rate=31_000,
+        base=GIB,
+        memory=200,
     ),
     # It and the next first read what the border before them found; then the border's page goes to the UI.
     StepModel(
@@ -122,10 +126,11 @@ STEPS = (
         heads=1,
         gets=3,
         files=3,
-        rate=5_200,
-        memory=12_380,
+        rate=73_000,
+        base=GIB,
+        memory=200,
     ),
-    StepModel(name="augmentation", passes={"selection": 1}, heads=1, gets=3, rate=3_300),
+    StepModel(name="augmentation", passes={"selection": 1}, heads=1, gets=3, rate=4_400),
     # Its ledger for the UI reads the manifests of all steps so far, and the recipe again; the held-out samples once.
     StepModel(
         name="formatting",
@@ -137,7 +142,8 @@ STEPS = (
         heads_per_source=1,
         gets_per_source=1,
         files=2,
-        rate=2_600,
+        rate=48_000,
+        base=GIB,
         keeps_heldout=True,
     ),
     # Its component reads the recipe as well: benchmarks' files are checked first.
@@ -149,8 +155,8 @@ STEPS = (
         heads=1,
         gets=2,
         output="packs",
-        rate=6_200,
-        memory=578,
+        rate=5_400,
+        memory=400,
     ),
 )
 
