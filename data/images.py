@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -31,6 +32,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
+_FILTERS = threading.Lock()  # the filters of warnings are the whole process's, and pictures are decoded in threads
 
 
 class ImageProblemError(Exception):
@@ -47,7 +49,7 @@ def _open(payload: bytes, max_pixels: int) -> Image.Image:
         raise ImageProblemError("corrupt_image", "the file is empty")
     if len(payload) > MAX_BYTES:
         raise ImageProblemError("image_too_large", f"{len(payload)} bytes exceed {MAX_BYTES} bytes")
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bombs: our own limit follows; of broken tags: only the pixels count
         try:
             image = Image.open(io.BytesIO(payload), formats=FORMATS)
@@ -80,7 +82,7 @@ def _orientation(image: Image.Image) -> int:
     """
     exif = Image.Exif()
     try:
-        with warnings.catch_warnings():
+        with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exif.load(image.info.get("exif", b""))
             found = exif.get(ExifTags.Base.Orientation)

@@ -31,7 +31,7 @@ READ_RATE, WRITE_RATE = 940e6, 739e6  # Parquet with its hash, bytes a second
 TEXT_BYTES, VECTOR_BYTES, PACK_BYTES = 760, 6_656, 38  # stored for a row: all but the image; two vectors; one use
 # Given.
 NETWORK_RATE = 1e9  # bytes a second between a pod and the store
-THREADS = 4  # of a matrix product; the rest of a step runs in one thread
+THREADS = 4  # of a matrix product; but for decoding the rest of a step runs in one thread
 CATEGORIES = 9  # the paper's, taken as equally large: the gate compares within one
 SHARDS_IN_MEMORY = 3  # the table that is read, the one that is collected, its Parquet
 HELDOUT_COPIES = 2  # the samples and their Parquet
@@ -156,7 +156,7 @@ def step_cost(step: StepModel, work: Workload, memory_limit: int) -> StepCost:
 
 def step_hours(step: StepModel, rows: int, read: int, written: int) -> float:
     """Wall time of one pod that does one thing after the other: rows, pixels, pairs, Parquet, network."""
-    seconds = rows / step.rate + rows * DECODE_SECONDS * step.decodes
+    seconds = rows / step.rate + (rows * DECODE_SECONDS / step.decodes if step.decodes else 0.0)
     if step.compares_pairs:
         seconds += rows**2 / (2 * CATEGORIES) / (PAIRS_PER_SECOND * THREADS)
     seconds += read / READ_RATE + written / WRITE_RATE + (read + written) / NETWORK_RATE

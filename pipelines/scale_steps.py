@@ -25,7 +25,8 @@ class StepModel:
     files: side files written.
     tables: side tables, sharded as the first input; each is written and read back. output: what its rows are, "" for
     no shards.
-    rate: rows a CPU second in one thread, on tiny images (measured). decodes: looks at the pixels of every image.
+    rate: rows a CPU second in one thread, on tiny images (measured). decodes: how many threads look at the pixels of
+    every image, 0 where none does.
     base: memory of the process before the first row, with its libraries and encoders (measured). memory: bytes that it
     keeps of every row (measured); shards and held-out samples come on top.
     """
@@ -42,7 +43,7 @@ class StepModel:
     tables: int = 0
     output: str = "samples"
     rate: float = 1.0
-    decodes: bool = False
+    decodes: int = 0
     base: int = GIB // 2
     memory: int = 0
     keeps_heldout: bool = False
@@ -65,7 +66,7 @@ class Requests:
 
 
 STEPS = (
-    StepModel(name="sourcing", manifests=0, files=2, rate=3_700, decodes=True),
+    StepModel(name="sourcing", manifests=0, files=2, rate=3_700, decodes=1),
     # Two manifests of every source, its quarantine and its held-out file; then its own page for the UI.
     StepModel(
         name="validation",
@@ -76,7 +77,7 @@ STEPS = (
         gets_per_source=4,
         files=4,
         rate=3_600,
-        decodes=True,
+        decodes=4,
         memory=201,
         keeps_heldout=True,
     ),
@@ -88,7 +89,7 @@ STEPS = (
         files=3,
         output="vectors",
         rate=420,
-        decodes=True,
+        decodes=4,
         base=3 * GIB // 2,
     ),
     # The held-out samples' turns, and their vectors' manifest and shard.

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from data.cores import usable_cores
 from data.curation.ahead import batches_ahead
-from data.curation.cores import usable_cores
 from data.curation.picture_encoders import Preparation
 from data.curation.plain_jpeg import decoded_jpeg, plain_jpeg
 from data.images import ImageProblemError, decode_image, pixel_hash

@@ -15,8 +15,8 @@ from functools import partial
 
 import numpy as np
 
+from data.cores import usable_cores
 from data.curation.ahead import BATCHES_AHEAD, PIECE, batches_ahead
-from data.curation.cores import usable_cores
 from data.curation.decoding import EncodedPicture, decoded
 from data.curation.picture_encoders import Preparation
 from data.curation.shared_bytes import SharedBytes

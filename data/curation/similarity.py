@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.curation.cores import one_blas_thread, usable_cores
+from data.cores import one_blas_thread, usable_cores
 from data.curation.row_views import Vectors
 
 ROW_BLOCK, POOL_BLOCK = 1024, 2048  # a tile: 8 MB of float32 for the product, and as much for a factor

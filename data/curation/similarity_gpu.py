@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data.curation.cores import usable_cores
+from data.cores import usable_cores
 from data.curation.row_views import Vectors
 from data.curation.similarity import Similarity, has_image
 

@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from data.cores import usable_cores
 from data.errors import AerieError
 from data.expectations.border import refuse_failures, run_border
 from data.expectations.canonical import SUITE, CanonicalFacts, canonical_expectations, sample_facts
@@ -34,6 +36,8 @@ from data.storage import (
 
 VERSION = 3
 BATCH_ROWS = 256
+Hashes = tuple[str, ...] | Problem
+Sources = dict[str, tuple[str, Manifest]]  # folder and manifest by name
 
 
 @dataclass(slots=True)
@@ -47,15 +51,12 @@ class Inspection:
     facts: CanonicalFacts = field(default_factory=CanonicalFacts)
     seen: set[str] = field(default_factory=set)
 
-    def examine(self, sample: Sample, split: Split) -> tuple[str, ...] | Problem:
-        """The sample's pixel hashes, or the first problem."""
-        if (problem := structure_problem(sample)) is not None:
-            return problem
-        if sample.sample_id in self.seen:
-            return Problem(reason="duplicate_id", detail="the same images and turns appear earlier in this split")
-        hashes = image_hashes(sample)
+    def examine(self, sample: Sample, split: Split, hashes: Hashes) -> Hashes:
+        """The sample's pixel hashes, or its first problem; `hashes` is what is known of it alone."""
         if isinstance(hashes, Problem):
             return hashes
+        if sample.sample_id in self.seen:
+            return Problem(reason="duplicate_id", detail="the same images and turns appear earlier in this split")
         self.seen.add(sample.sample_id)
         if split == "train" and (shared := self.leaks.match(sample, hashes)) is not None:
             return Problem(reason="heldout_leak", detail=f"shares with the held-out set {shared}")
@@ -82,10 +83,11 @@ def validate_samples(recipe_uri: str, recipe_sha256: str, source_uris: list[str]
     if (done := committed(out_uri, mark)) is not None:
         return done
     inspection = Inspection()
-    _hold_out(inspection, sources)
     writer = ShardWriter(out_uri, rows_per_shard=recipe.data.rows_per_shard)
-    for batch in _valid_training_batches(inspection, sources):
-        writer.write_samples(batch)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        _hold_out(inspection, sources, threads)
+        for batch in _valid_training_batches(inspection, sources, threads):
+            writer.write_samples(batch)
     shards = writer.close()
     expectations, frame = canonical_expectations(list(sources)), inspection.facts.frame(list(sources))
     found, docs = run_border(SUITE, expectations, frame, "source")
@@ -121,9 +123,9 @@ def enforce_validation(validation_uri: str) -> None:
     )
 
 
-def _in_recipe_order(recipe: DataRecipe, source_uris: list[str]) -> dict[str, tuple[str, Manifest]]:
+def _in_recipe_order(recipe: DataRecipe, source_uris: list[str]) -> Sources:
     """(folder, manifest) by source name; every source of the recipe exactly once."""
-    found: dict[str, tuple[str, Manifest]] = {}
+    found: Sources = {}
     for uri in source_uris:
         manifest = read_manifest(uri)
         for name in {count.source for count in manifest.counts}:
@@ -140,11 +142,21 @@ def _attached_table(folder: str, manifest: Manifest, name: str) -> pa.Table:
     return parquet_table(read_attachment(folder, manifest, name))
 
 
-def _hold_out(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) -> None:
+def _decoded(samples: Sequence[Sample], threads: Executor) -> Iterator[tuple[Sample, Hashes]]:
+    """Each sample with its pixel hashes or problem; pictures are decoded side by side, which Pillow lets threads do."""
+    return zip(samples, threads.map(_hashes, samples), strict=True)
+
+
+def _hashes(sample: Sample) -> Hashes:
+    return structure_problem(sample) or image_hashes(sample)
+
+
+def _hold_out(inspection: Inspection, sources: Sources, threads: Executor) -> None:
     """Check the held-out samples and remember what training must not contain."""
     for folder, manifest in sources.values():
-        for sample in table_to_samples(_attached_table(folder, manifest, "heldout").cast(SAMPLE_SCHEMA)):
-            hashes = inspection.examine(sample, "heldout")
+        samples = table_to_samples(_attached_table(folder, manifest, "heldout").cast(SAMPLE_SCHEMA))
+        for sample, decoded in _decoded(samples, threads):
+            hashes = inspection.examine(sample, "heldout", decoded)
             if isinstance(hashes, Problem):
                 inspection.refuse(sample, "heldout", hashes)
             else:
@@ -153,16 +165,16 @@ def _hold_out(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) 
     inspection.seen.clear()  # an id in both splits is a leak, not a duplicate
 
 
-def _valid_training_batches(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) -> Iterator[list[Sample]]:
+def _valid_training_batches(inspection: Inspection, sources: Sources, threads: Executor) -> Iterator[list[Sample]]:
     progress = Progress("validation", sum(manifest.rows for _, manifest in sources.values()))
     for name, (folder, manifest) in sources.items():
         inspection.tally.take(name, manifest.rows)
         for table in read_tables(folder, manifest):
             for start in range(0, table.num_rows, BATCH_ROWS):
                 kept = []
-                for sample in table_to_samples(table.slice(start, BATCH_ROWS)):
+                for sample, decoded in _decoded(table_to_samples(table.slice(start, BATCH_ROWS)), threads):
                     progress.update()
-                    outcome = inspection.examine(sample, "train")
+                    outcome = inspection.examine(sample, "train", decoded)
                     if isinstance(outcome, Problem):
                         inspection.refuse(sample, "train", outcome)
                     else:
@@ -173,13 +185,13 @@ def _valid_training_batches(inspection: Inspection, sources: dict[str, tuple[str
     progress.close()
 
 
-def _all_quarantined(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) -> bytes:
+def _all_quarantined(inspection: Inspection, sources: Sources) -> bytes:
     """The rows that sourcing refused, then those refused here: one table for whoever mends the data."""
     earlier = [_attached_table(folder, manifest, "quarantine") for folder, manifest in sources.values()]
     return parquet_bytes(pa.concat_tables([*earlier, quarantine_table(inspection.rejected)]))
 
 
-def _checks(inspection: Inspection, sources: dict[str, tuple[str, Manifest]]) -> dict[str, Any]:
+def _checks(inspection: Inspection, sources: Sources) -> dict[str, Any]:
     heldout = Counter(sample.source for sample in inspection.heldout)
     refused: dict[str, Counter[str]] = {name: Counter() for name in sources}
     for name, row in inspection.rejected:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from data.curation.cores import usable_cores
+from data.cores import usable_cores
 from data.curation.similarity import Similarity, pool_similarity
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 from bench_gate import AnonymousPeak
 
-from data.curation.cores import usable_cores
+from data.cores import usable_cores
 from data.curation.embedding_benchmarks import FOLDER, HELDOUT
 from data.curation.gate import gate_sources
 from data.curation.vectors import Embeddings, embedding_schema, embedding_table

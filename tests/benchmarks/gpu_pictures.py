@@ -103,7 +103,7 @@ def noted(name: str, figures: dict[str, Any]) -> dict[str, Any]:
 
 def picture_figures(folder: Path) -> dict[str, Any]:
     """The encoder behind the step's own decoder, and each part by itself."""
-    from data.curation.cores import usable_cores
+    from data.cores import usable_cores
     from data.curation.decoding import EncodedPicture
     from data.curation.encoders import image_encoder
     from data.curation.process_decoder import ProcessDecoder

@@ -1,6 +1,6 @@
 import threadpoolctl
 
-from data.curation.cores import one_blas_thread, usable_cores
+from data.cores import one_blas_thread, usable_cores
 
 
 def blas_threads():

@@ -1,8 +1,11 @@
 import io
 import random
 import struct
+import sys
 import tracemalloc
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -144,3 +147,16 @@ def test_random_damage_is_a_picture_or_a_problem():
             for reader in (decode_image, lambda payload: image_ref(payload, "a")):
                 found = outcome(reader, bytes(damaged))
                 assert not isinstance(found, str) or found in {"corrupt_image", "image_too_large", "animated_image"}
+
+
+def test_threads_that_decode_leave_the_process_its_warnings():
+    """Their filters are the process's: two that come and go at once could leave them silenced for good."""
+    before, payload, interval = list(warnings.filters), png_of(8, 8), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: outcome(decode_image, payload), range(2000)))
+        assert warnings.filters == before
+    finally:
+        sys.setswitchinterval(interval)
+        warnings.filters[:] = before

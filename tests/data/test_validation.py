@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 
 from data.errors import AerieError
+from data.expectations import validation
 from data.expectations.canonical import SUITE, CanonicalFacts, canonical_expectations, sample_facts
 from data.expectations.checks import image_hashes, structure_problem
 from data.expectations.docs import offline
@@ -140,6 +141,20 @@ def test_bad_rows_and_planted_leaks_are_dropped_with_their_reason(project):
     assert (leak["training_rows_compared"], leak["heldout_images"], leak["matches_found"]) == (5, 1, 3)
     assert report["success"]
     enforce_validation(out)
+
+
+def test_any_number_of_threads_gives_the_same_bytes(project, tmp_path, monkeypatch):
+    rows = [
+        (f"r{n}", png(n % 40)[: -20 if n % 7 == 3 else None], "<image>\nq", f"{n % 50}", "train") for n in range(200)
+    ]
+    recipe, sources, _ = project(*rows, *((f"h{n}", png(60 + n), "<image>\nq", "a", "heldout") for n in range(20)))
+    hashes = set()
+    for threads in (1, 2, 7):
+        monkeypatch.setattr(validation, "usable_cores", lambda threads=threads: threads)
+        manifest = validate_samples(recipe, "", sources, str(tmp_path / f"by {threads}"))
+        hashes.add(manifest.sha256())
+    assert len(hashes) == 1
+    assert 100 < manifest.rows < 200
 
 
 def test_a_failed_suite_writes_its_report_and_enforcement_names_the_expectations(project):
