@@ -143,9 +143,7 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
     from kfp import components, local
 
     docker = runner == "docker"
-    places = local_places(yaml.safe_load(read_bytes(run.recipe_uri)))
-    keys = list(run.recipe.endpoint_keys())
-    steps = docker_runner(run.folder, *places, keys) if docker else local.SubprocessRunner(use_venv=False)
+    steps = _in_containers(run) if docker else local.SubprocessRunner(use_venv=False)
     with _scratch(lent=docker) as scratch, _log(run, scratch) as (log, log_uri):
         display = RunConsole(count_steps(package, run.arguments()), log, console)
         local.init(
@@ -164,6 +162,12 @@ def execute(run: Run, package: Path, console: Console, runner: str = "subprocess
             # KFP's DockerRunner takes a container that is gone before it asked for a successful one.
             raise _explained(display, log_uri)
     return display.results
+
+
+def _in_containers(run: Run) -> Any:
+    """The containers' runner, with what the run's recipe lets them see."""
+    read, written = local_places(yaml.safe_load(read_bytes(run.recipe_uri)))
+    return docker_runner(run.folder, read, written, list(run.recipe.endpoint_keys()))
 
 
 def _without_retries(package: Path) -> str:

@@ -65,7 +65,7 @@ class Place:
 
 SMALL = Place(cpu="1", memory="2Gi", retries=2)
 DATA = Place(cpu="4", memory="16Gi", retries=2)
-VALIDATION = replace(DATA, memory="24Gi")  # it holds the held-out samples twice, and something of every row
+LARGE = replace(DATA, memory="24Gi")  # validation holds the held-out samples twice, selection 760 bytes of every row
 AUGMENTATION = replace(DATA, calls=ENDPOINT)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
 ACCEPTANCE = replace(GATE, calls=MODEL_REGISTRY)

@@ -69,10 +69,12 @@ class EvaluationSettings(Strict):
 
     @model_validator(mode="after")
     def _judge_has_work(self) -> "EvaluationSettings":
+        if self.judge is None or self.local_benchmarks:
+            return self
         from model.evaluation.benchmarks.cards import benchmark_cards  # it reads all cards
 
         of_a_judge = [card.name for card in benchmark_cards().values() if card.judge != "none"]
-        if self.judge is not None and not (self.local_benchmarks or any(map(self.asks, of_a_judge))):
+        if not any(map(self.asks, of_a_judge)):
             names, missing = " or ".join(of_a_judge), "benchmarks must name one of them"
             if self.benchmark_data is None:
                 missing = "benchmark_data must say where their files are"

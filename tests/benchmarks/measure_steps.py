@@ -80,23 +80,13 @@ def per_row() -> None:
         print(f"{name:22} {rows / max(seconds, 1e-3):10,.0f} rows/s {memory:10,.0f} bytes/row")
 
 
-def seconds_of(work, repeats: int) -> float:
-    """The fastest of some repeats."""
+def seconds_of(work, repeats: int, clock=time.process_time) -> float:
+    """The fastest of some repeats, in CPU seconds or by another clock."""
     times = []
     for _ in range(repeats):
-        start = time.process_time()
+        start = clock()
         work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
-def elapsed(work, repeats: int) -> float:
-    """The fastest of some repeats by the clock: of work in several threads."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
@@ -120,7 +110,7 @@ def parts() -> None:
     )
     one, cores = seconds_of(lambda: [image_hashes(sample) for _ in range(64)], 3), os.cpu_count()
     with ThreadPoolExecutor(cores) as threads:
-        both = elapsed(lambda: list(threads.map(image_hashes, [sample] * 64)), 3)
+        both = seconds_of(lambda: list(threads.map(image_hashes, [sample] * 64)), 3, time.perf_counter)
     print(f"the same in {cores} threads: {one / both:.2f} times as fast")
     new, pool = [
         [chance.standard_normal((rows, width)).astype(np.float32) for width in (1280, 384)] for rows in (1024, 16384)

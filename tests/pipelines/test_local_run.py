@@ -10,9 +10,10 @@ from rich.console import Console
 
 from data.errors import AerieError
 from data.files import read_bytes
+from data.recipe import load_data_recipe
 from pipelines.compiling import compile_pipelines
 from pipelines.local_run import Run, StepFailedError, count_steps, execute, find_run, new_run
-from pipelines.recipe_places import local_places
+from pipelines.recipe_places import READ, WRITTEN, local_places
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = ROOT / "pipelines/recipes/mini.yaml"
@@ -98,6 +99,25 @@ def test_a_missing_key_of_an_endpoint_is_told_before_anything_runs(tmp_path, mon
     assert not (tmp_path / "artifacts").exists()
     monkeypatch.setenv("JUDGES_KEY", "k")
     assert new_run(str(recipe), str(tmp_path / "artifacts"), "first").recipe.evaluation.judge
+
+
+@pytest.mark.parametrize("name", [name for name in (*READ, *WRITTEN) if name.startswith("data.")])
+def test_the_data_room_counts_each_of_these_paths_from_the_recipe(tmp_path, name):
+    document = yaml.safe_load(MINI.read_text())
+    kind = {"image_encoder": "sscd:", "text_encoder": "sentence:"}.get(name.rpartition(".")[2], "")
+    *sections, key = name.split(".")
+    holder = document
+    for section in sections:
+        new = {"url": "http://h/v1", "model": "m"} if section == "endpoint" else {}
+        holder = holder.setdefault(section, new)
+    holder |= {"pool": "/pool"} if key == "pool_rows" else {}
+    holder[key] = ["a/b"] if key == "benchmarks" else f"{kind}a/b"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(document))
+    found = load_data_recipe(str(recipe))
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert found == ((f"{tmp_path}/a/b",) if key == "benchmarks" else f"{kind}{tmp_path}/a/b")
 
 
 def test_a_recipe_without_paths_is_copied_as_it_is(tmp_path):
