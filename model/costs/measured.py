@@ -30,6 +30,7 @@ MEASURED = (
     Efficiency(preset="eagle2-9b", everything=False, mfu=0.678, origin=f"one H100, {BENCH}"),
     Efficiency(preset="eagle2-9b", everything=True, mfu=0.522, origin="two H200, bench_training.py, ZeRO-2"),
     Efficiency(preset="eagle2-1b", everything=True, mfu=0.522, origin=f"one H100, {BENCH}, FA3", flash_attention="fa3"),
+    Efficiency(preset="eagle2-2b", everything=True, mfu=0.537, origin=f"one H100, {BENCH}, FA3", flash_attention="fa3"),
     Efficiency(
         preset="eagle2-9b", everything=False, mfu=0.697, origin=f"one H100, {BENCH}, FA3", flash_attention="fa3"
     ),

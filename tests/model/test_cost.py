@@ -66,7 +66,7 @@ def test_figures_with_flash_attention_3_count_only_for_stages_that_have_it():
     everything = ("connector", "vision", "language")
     assert efficiency("eagle2-9b", everything).flash_attention == "torch"
     assert efficiency("eagle2-9b", everything, "fa3").mfu > efficiency("eagle2-9b", everything).mfu
-    assert efficiency("eagle2-2b", everything, "fa3") == efficiency("eagle2-2b", everything)  # measured without it
+    assert efficiency("eagle2-2b", everything, "fa3").mfu > efficiency("eagle2-2b", everything).mfu
     assert efficiency("eagle2-32b", everything, "fa3").origin == "not measured; as eagle2-1b"
 
 
