@@ -7,7 +7,7 @@ RUN is a folder of `aerie run`, up to packing. `torchrun -m model.training` trai
 weights: whole; killed with SIGKILL once a checkpoint of `--every` steps is complete and the next steps are under way;
 that one resumed, on the second number of `--processes`. `--set` changes the stage in a copy of the recipe, whose global
 batch becomes a multiple of both numbers. Compared are the packs of every step, which must be the same, and the losses:
-equal bit by bit on a CPU with as many processes, else within 1e-3. A fourth training resumes the same checkpoint without
+equal bit by bit on a CPU with as many processes, else within 1e-3. A fourth training resumes that checkpoint without
 AdamW's moments: the check would be worth nothing if that came out as close. Exit status 1: something didn't hold.
 """
 
