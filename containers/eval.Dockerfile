@@ -4,8 +4,11 @@
 # the wheels of the package index do, and runs on a CPU as well.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS python
+# On a GPU node Triton compiles a kernel's launcher, with a C compiler and Python's headers; torch's own compiler wants
+# C++ as well.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates libgomp1 python3.11 python3.11-venv \
+ && apt-get install --yes --no-install-recommends \
+    ca-certificates g++ libc6-dev libgomp1 python3.11 python3.11-dev python3.11-venv \
  && rm -rf /var/lib/apt/lists/*
 # Bytecode is compiled into the layers: a task is short, and its user could not write it beside the packages.
 ENV PATH=/opt/aerie/bin:$PATH PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1

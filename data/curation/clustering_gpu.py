@@ -10,6 +10,7 @@ import numpy as np
 
 from data.curation.clustering import Clusters
 from data.curation.row_views import Float32Rows, Vectors
+from data.kernel_compiler import need_kernel_compiler
 
 UPLOAD_ROWS = 1 << 18
 INSTALL = "install the extra `gpu` (flash-kmeans), or choose the faiss backend"
@@ -34,6 +35,7 @@ def flash_cluster(vectors: Vectors | Float32Rows, k: int, seed: int, iterations:
     import torch
     from flash_kmeans.assign_euclid_triton import euclid_assign_triton
 
+    need_kernel_compiler("K-means on a GPU")
     k = min(k, len(vectors))
     rows = _uploaded(vectors)
     start = np.sort(np.random.default_rng(seed).choice(len(vectors), k, replace=False))

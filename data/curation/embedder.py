@@ -15,6 +15,7 @@ from data.curation.encoders import ImageEncoder, TextEncoder
 from data.curation.vectors import Embeddings
 from data.errors import AerieError
 from data.images import image_payload
+from data.kernel_compiler import need_kernel_compiler
 from data.schema import ImageRef, Sample, first_question
 
 CACHE_ENTRIES = 50_000  # about 250 MB of image vectors
@@ -66,6 +67,7 @@ def decoder_for(images: ImageEncoder) -> Decoder:
         return ThreadDecoder(images.prepare, images.batch_size)
     from data.curation.process_decoder import ProcessDecoder
 
+    need_kernel_compiler("embedding on a GPU")
     return ProcessDecoder(images.prepare, images.batch_size)
 
 

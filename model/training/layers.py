@@ -2,6 +2,7 @@
 
 import torch
 
+from data.kernel_compiler import need_kernel_compiler
 from model.recipe import StageSettings
 from model.training.activations import checkpoint_activations
 from model.training.compiling import compile_layers
@@ -30,8 +31,10 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
     if device.type == "cuda":
         fast_patches(model.vision)
         if model.vision.convnext is not None and settings.zero_stage < 3:  # blocks read such weights too
+            need_kernel_compiler("ConvNeXt on a GPU")
             fast_blocks(model.vision.convnext.trunk)
     if compiled:
+        need_kernel_compiler("`compile: true` on a GPU")
         compile_layers(model, shares)
     else:
         checkpoint_activations(model, shares)

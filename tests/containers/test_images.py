@@ -1,0 +1,44 @@
+"""What the built images can do that no CPU run of the pipeline asks of them. `make e2e-docker` runs this."""
+
+import os
+import subprocess
+
+import pytest
+
+from components.images import DATA_IMAGE, EVAL_IMAGE, TRAIN_IMAGE
+from pipelines.docker_run import STAGE_IMAGE
+
+ENGINE = os.environ.get("ENGINE", "docker")
+IMAGES = (DATA_IMAGE, EVAL_IMAGE, TRAIN_IMAGE, STAGE_IMAGE)
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+# Triton's own way to build the launcher of a kernel, which it does on the GPU node; needs no GPU.
+TRITON_BUILDS = """
+from data.kernel_compiler import need_kernel_compiler
+from triton.runtime.build import compile_module_from_src
+need_kernel_compiler("a kernel")
+source = '#include <Python.h>\\nstatic PyModuleDef probe = {PyModuleDef_HEAD_INIT, "probe", 0, -1, 0};'
+source += "PyMODINIT_FUNC PyInit_probe(void) { return PyModule_Create(&probe); }"
+print("built", compile_module_from_src(source, "probe").__name__)
+"""
+TORCH_COMPILES = """
+import torch
+print("compiled", torch.compile(lambda x: x.sin() + 1)(torch.zeros(8)).sum().item())
+"""
+
+
+def printed(image, script):
+    command = [ENGINE, "run", "--rm", "--network=none", image, "python", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_gpu_kernel_can_be_compiled_in_each_image(image):
+    assert printed(image, TRITON_BUILDS) == "built probe"
+
+
+@pytest.mark.parametrize("image", [TRAIN_IMAGE, STAGE_IMAGE])
+def test_torchs_compiler_works_where_stages_train(image):
+    assert printed(image, TORCH_COMPILES) == "compiled 8.0"
