@@ -10,7 +10,7 @@ from data.files import exists, join, read_bytes
 from data.ledger import Tally
 from data.progress import Progress
 from data.recipe import beside_recipe
-from data.schema import IMAGE_PLACEHOLDER
+from data.schema import IMAGE_PLACEHOLDER, Sample
 from data.storage import Manifest, attach, commit, committed, fingerprint, read_manifest, read_samples
 from model.inputs.qwen_vocabulary import qwen_tokenizer
 from model.inputs.tokens import ChatTokenizer, parse_tokenizer, train_bpe, with_special_tokens
@@ -37,14 +37,12 @@ def train_tokenizer(recipe_uri: str, recipe_sha256: str, formatting_uri: str, ou
     )
     if (done := committed(out_uri, mark)) is not None:
         return done
-    tally = Tally("tokenizer")
-    texts = list(_training_texts(recipe, formatting_uri, formatting, tally))
     if published is None:
-        tokenizer = train_bpe(texts, recipe.model.tokenizer.vocab_size)
+        tokenizer = train_bpe(_training_texts(recipe, formatting_uri, formatting), recipe.model.tokenizer.vocab_size)
     else:
         parse = qwen_tokenizer if published[1].endswith(".tiktoken") else parse_tokenizer
         tokenizer = with_special_tokens(parse(*published))
-    report = _tokenizer_report(ChatTokenizer(tokenizer), texts)
+    tally, report = _measured(ChatTokenizer(tokenizer), recipe, formatting_uri, formatting)
     return commit(
         out_uri,
         Manifest(
@@ -77,30 +75,41 @@ def _published(recipe: Recipe, recipe_uri: str) -> tuple[bytes, str] | None:
     return read_bytes(uri), uri
 
 
-def _training_texts(recipe: Recipe, uri: str, formatting: Manifest, tally: Tally) -> Iterator[str]:
+def _training_texts(recipe: Recipe, uri: str, formatting: Manifest) -> Iterator[str]:
+    """All text of the training set, read as it is wanted: BPE training keeps the words' counts, not the texts."""
+    progress = Progress("tokenizer, training", formatting.rows)
+    for sample in read_samples(uri, formatting):
+        yield from _texts(sample, recipe.model.system_prompt)
+        progress.update()
+    progress.close()
+
+
+def _texts(sample: Sample, system_prompt: str) -> Iterator[str]:
     """The pieces of text that encoding will cut, once per use, so that frequent pieces become single tokens."""
-    progress = Progress("tokenizer", formatting.rows)
+    yield f"system\n{system_prompt}"
+    for turn in sample.conversations:
+        text = turn.content.replace(IMAGE_PLACEHOLDER, "")
+        yield f"user\n{text}" if turn.role == "user" else text
+        if turn.role == "assistant":
+            yield "assistant\n"
+
+
+def _measured(tokenizer: ChatTokenizer, recipe: Recipe, uri: str, formatting: Manifest) -> tuple[Tally, dict[str, Any]]:
+    """The samples that were read, and vocabulary and compression over their texts."""
+    tally, progress = Tally("tokenizer"), Progress("tokenizer", formatting.rows)
+    texts = characters = tokens = 0
     for count in formatting.counts:
         tally.take(count.source, 0)
     for sample in read_samples(uri, formatting):
         tally.take(sample.source)
         tally.keep(sample.source)
-        yield f"system\n{recipe.model.system_prompt}"
-        for turn in sample.conversations:
-            text = turn.content.replace(IMAGE_PLACEHOLDER, "")
-            yield f"user\n{text}" if turn.role == "user" else text
-            if turn.role == "assistant":
-                yield "assistant\n"
+        for text in _texts(sample, recipe.model.system_prompt):
+            texts, characters, tokens = texts + 1, characters + len(text), tokens + len(tokenizer.encode(text))
         progress.update()
     progress.close()
-
-
-def _tokenizer_report(tokenizer: ChatTokenizer, texts: list[str]) -> dict[str, Any]:
-    """Vocabulary and compression over the training texts."""
-    tokens, characters = sum(len(tokenizer.encode(text)) for text in texts), sum(map(len, texts))
-    return {
+    return tally, {
         "vocab_size": tokenizer.vocab_size,
-        "texts": len(texts),
+        "texts": texts,
         "characters": characters,
         "tokens": tokens,
         "characters_per_token": characters / tokens if tokens else 0.0,
