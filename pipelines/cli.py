@@ -98,7 +98,8 @@ def compile_command(
     """Write the pipelines as KFP YAML, ready for upload or Git.
 
     The files are byte-stable: they change only when the pipeline changes. Pin the images with AERIE_DATA_IMAGE,
-    AERIE_EVAL_IMAGE, AERIE_STAGE_IMAGE and AERIE_TRAIN_IMAGE (NAME@sha256:DIGEST).
+    AERIE_EVAL_IMAGE, AERIE_STAGE_IMAGE and AERIE_TRAIN_IMAGE (NAME@sha256:DIGEST). AERIE_GPU_TASKS names the tasks
+    that get a GPU, of embedding, gate and evaluation (default: evaluation).
 
     With --check the compiled files, or the FILEs instead, are searched for what Kubeflow Pipelines gets wrong: one
     line a finding, exit code 1 unless all are notes.

@@ -37,7 +37,8 @@ def release(
     Commit the folder. Its files change exactly when a retraining run would
     differ: with the code, the recipe, the images or dvc.lock. Pin the images
     (NAME@sha256:DIGEST) with AERIE_DATA_IMAGE, AERIE_EVAL_IMAGE,
-    AERIE_STAGE_IMAGE and AERIE_TRAIN_IMAGE.
+    AERIE_STAGE_IMAGE and AERIE_TRAIN_IMAGE; AERIE_GPU_TASKS names the tasks
+    that get a GPU, of embedding, gate and evaluation (default: evaluation).
     """
     with for_people() as console:
         from pipelines.release import local_images, write_release

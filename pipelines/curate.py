@@ -12,7 +12,18 @@ from components.gate import gate
 from components.selection import selection
 from components.sourcing import sourcing
 from components.validation import enforcement, validation
-from pipelines.placement import AUGMENTATION, DATA, GATE, LARGE, LIFETIME, Place, manifest_of, place
+from pipelines.placement import (
+    AUGMENTATION,
+    DATA,
+    EMBEDDING,
+    GATE,
+    LARGE,
+    LIFETIME,
+    SIMILARITY,
+    Place,
+    manifest_of,
+    place,
+)
 
 
 @dsl.pipeline(
@@ -47,8 +58,8 @@ def curate(recipe_uri: str, recipe_sha256: str, storage_uri: str, run_id: str, s
         sourced = step(sourcing, source=source, **run)
     validated = step(validation, LARGE, sources=sources, sourcing_sha256s=dsl.Collected(sourced), **run)
     enforced = step(enforcement, GATE, storage_uri=storage_uri, run_id=run_id, validation_sha256=validated)
-    embedded = step(embedding, validation_sha256=enforced, **run)
-    gated = step(gate, validation_sha256=enforced, embedding_sha256=embedded, **run)
+    embedded = step(embedding, EMBEDDING, validation_sha256=enforced, **run)
+    gated = step(gate, SIMILARITY, validation_sha256=enforced, embedding_sha256=embedded, **run)
     filtered = step(filtering, gate_sha256=gated, embedding_sha256=embedded, **run)
     selected = step(selection, LARGE, filtering_sha256=filtered, embedding_sha256=embedded, **run)
     augmented = step(augmentation, AUGMENTATION, selection_sha256=selected, **run)

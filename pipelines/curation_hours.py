@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.scale import CATEGORIES
+from pipelines.scale_limits import CATEGORIES
 
 # H100 80GB HBM3, 16 cores, torch 2.11.
 # The whole step on JPEGs of 640 x 480 with a question each, read, decoded, encoded, written, on an H100 with 16 cores;

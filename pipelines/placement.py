@@ -4,6 +4,7 @@ The local runner ignores all of it. Pods are admitted by Kueue from the queue na
 TrainJobs: KFP's pods drop all capabilities, so they have no RDMA, and a stage's own task only launches and watches.
 """
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,15 @@ from kfp import dsl, kubernetes
 
 from components.images import TRAIN_IMAGE
 from components.trainjob_manifest import JobPlacement
+from data.errors import AerieError
 
 QUEUE = "aerie"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 DATA_PRIORITY, TRAINING_PRIORITY = "aerie-data", "aerie-training"
 GPU_RESOURCE = "nvidia.com/gpu"
+GPU_TASKS_VARIABLE = "AERIE_GPU_TASKS"
+GPU_TASKS = ("embedding", "gate", "evaluation")  # tasks that know what to do with a GPU
 # Kueue keeps a flavor with a topology, which the GPU nodes have, for pods that ask for one: any place in it will do.
 TOPOLOGY_ANNOTATION = "kueue.x-k8s.io/podset-unconstrained-topology"
 STORAGE = "aerie-storage"  # a Secret with the keys of the store, and a ConfigMap that says where it is
@@ -63,14 +67,32 @@ class Place:
     calls: Service | None = None
 
 
-SMALL = Place(cpu="1", memory="2Gi", retries=2)
+def gpu_tasks() -> frozenset[str]:
+    """The tasks that get a GPU, by the environment of whoever compiles; `AerieError` names one that has no use for it.
+
+    Evaluation alone where nothing is said. A cluster without GPUs says "", one that curates millions of samples all.
+    """
+    given = os.environ.get(GPU_TASKS_VARIABLE, "evaluation")
+    names = frozenset(name.strip() for name in given.split(",") if name.strip())
+    if unknown := sorted(names - set(GPU_TASKS)):
+        raise AerieError(f"{GPU_TASKS_VARIABLE}={given!r}: {unknown[0]!r} is none of {', '.join(GPU_TASKS)}")
+    return names
+
+
+def _on_gpu(task: str, otherwise: Place) -> Place:
+    """With a GPU, and the cores that keep it busy, where `gpu_tasks` has the task."""
+    return replace(otherwise, cpu="16", memory="64Gi", gpus=1) if task in gpu_tasks() else otherwise
+
+
+TOKENIZER = Place(cpu="1", memory="8Gi", retries=2)  # one that is trained keeps every distinct word
 DATA = Place(cpu="4", memory="16Gi", retries=2)
 LARGE = replace(DATA, memory="24Gi")  # validation holds the held-out samples twice, selection 760 bytes of every row
+EMBEDDING, SIMILARITY = _on_gpu("embedding", DATA), _on_gpu("gate", DATA)
 AUGMENTATION = replace(DATA, calls=ENDPOINT)
 GATE = Place(cpu="500m", memory="1Gi", cached=False)  # cheap, and its verdict must be seen in every run
 ACCEPTANCE = replace(GATE, calls=MODEL_REGISTRY)
 LAUNCHER = Place(cpu="500m", memory="2Gi", cached=False)
-EVALUATION = Place(cpu="8", memory="64Gi", gpus=1)
+EVALUATION = _on_gpu("evaluation", Place(cpu="4", memory="16Gi"))
 LAST_EVALUATION = replace(EVALUATION, cached=False)  # reads benchmarks' files, which no parameter describes
 JUDGING = Place(cpu="1", memory="4Gi", retries=2, calls=ENDPOINT)  # paid answers are kept as they come
 PROMOTION = Place(cpu="1", memory="4Gi", cached=False)  # reads the registry, which no parameter describes

@@ -24,7 +24,7 @@ from pipelines.placement import (
     LAUNCHER,
     LIFETIME,
     PROMOTION,
-    SMALL,
+    TOKENIZER,
     TRAINJOB,
     manifest_of,
     place,
@@ -61,7 +61,7 @@ def stages(
         "storage_uri": storage_uri,
         "run_id": run_id,
     }
-    words = manifest_of(place(tokenizer(formatting_sha256=formatting_sha256, **run), SMALL, "tokenizer"))
+    words = manifest_of(place(tokenizer(formatting_sha256=formatting_sha256, **run), TOKENIZER, "tokenizer"))
     inputs = {"formatting_sha256": formatting_sha256, "tokenizer_sha256": words, **run}
     # The KFP run's id must be a parameter of its own: inside a longer text a backend leaves the placeholder as it is.
     job = {

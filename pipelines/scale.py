@@ -9,10 +9,12 @@ Nothing is started. Measured figures stand in scale_steps.py and below, given on
 
 from dataclasses import dataclass
 
+from pipelines.curation_hours import GATE_FLOPS, IMAGE_WIDTH, TEXT_WIDTH
 from pipelines.lint_package import Package
 from pipelines.scale_graph import GraphSize, graph_size, largest_list
 from pipelines.scale_limits import (
     ARGUMENT_BYTES,
+    CATEGORIES,
     ETCD_BYTES,
     FASTER,
     GIB,
@@ -27,12 +29,12 @@ from pipelines.scale_steps import STEPS, Requests, StepModel, requests
 
 # Measured by tests/benchmarks/measure_steps.py, one thread.
 DECODE_SECONDS, PAIRS_PER_SECOND = 0.0052, 26_000_000
+GPU_PAIRS_PER_SECOND = GATE_FLOPS / (2 * (IMAGE_WIDTH + TEXT_WIDTH))  # by bench_curation_gpu.py, on an H100
 READ_RATE, WRITE_RATE = 940e6, 739e6  # Parquet with its hash, bytes a second
 TEXT_BYTES, VECTOR_BYTES, PACK_BYTES = 760, 6_656, 38  # stored for a row: all but the image; two vectors; one use
 # Given.
 NETWORK_RATE = 1e9  # bytes a second between a pod and the store
 THREADS = 4  # of a matrix product; but for decoding the rest of a step runs in one thread
-CATEGORIES = 9  # the paper's, taken as equally large: the gate compares within one
 SHARDS_IN_MEMORY = 3  # the table that is read, the one that is collected, its Parquet
 HELDOUT_COPIES = 2  # the samples and their Parquet
 # Reading for training (data/row_groups.py, data/shardwise.py).
@@ -46,7 +48,7 @@ LISTED = 1000  # names in one answer of S3
 class StepCost:
     """One execution of a step at full size; sourcing's is one of `tasks` equal ones, which run side by side.
 
-    fixed_bytes of memory are needed for any number of rows, row_bytes grow with them.
+    gpus: those of its pod. fixed_bytes of memory are needed for any number of rows, row_bytes grow with them.
     """
 
     name: str
@@ -56,6 +58,7 @@ class StepCost:
     requests: Requests
     bytes_read: int
     bytes_written: int
+    gpus: int
     hours: float
     fixed_bytes: int
     row_bytes: int
@@ -104,13 +107,13 @@ class Scale:
 
 def simulate(package: Package, work: Workload) -> Scale:
     """The figures of a compiled `end_to_end`."""
-    limits = memory_limits(package)
+    limits, gpus = memory_limits(package), gpu_counts(package)
     stages = {"stage_1": work.stage_1, "stage_1_5": work.samples, "stage_2": work.stage_2}
     return Scale(
         work=work,
         graph=graph_size(package, work),
         most_sources=largest_list(package, ARGUMENT_BYTES),
-        steps=tuple(step_cost(step, work, limits[step.name]) for step in STEPS),
+        steps=tuple(step_cost(step, work, limits[step.name], gpus[step.name]) for step in STEPS),
         training=tuple(training_reads(stage, samples, work) for stage, samples in stages.items()),
     )
 
@@ -122,12 +125,18 @@ def memory_limits(package: Package) -> dict[str, int]:
     return {name: int(text[:-2]) * units[text[-2:]] for name, text in texts.items()}
 
 
+def gpu_counts(package: Package) -> dict[str, int]:
+    """GPUs of each component's pod, from the compiled resources."""
+    asked = {task.function: task.container["resources"].get("accelerator", {}) for task in package.pods}
+    return {name: int(found.get("resourceCount", found.get("count", 0))) for name, found in asked.items()}
+
+
 def row_bytes(output: str, work: Workload) -> int:
     """Stored bytes of one row of a step's shards."""
     return {"samples": work.image_bytes + TEXT_BYTES, "vectors": VECTOR_BYTES, "packs": PACK_BYTES}.get(output, 0)
 
 
-def step_cost(step: StepModel, work: Workload, memory_limit: int) -> StepCost:
+def step_cost(step: StepModel, work: Workload, memory_limit: int, gpus: int = 0) -> StepCost:
     """One execution of a step; every sample is kept, so that each number is an upper bound."""
     alone = step.name == "sourcing"
     rows = work.rows_per_source if alone else work.samples
@@ -147,20 +156,23 @@ def step_cost(step: StepModel, work: Workload, memory_limit: int) -> StepCost:
         requests=requests(step, shards, written, sources=work.sources, shard_bytes=work.rows_per_shard * one),
         bytes_read=read,
         bytes_written=out,
-        hours=step_hours(step, rows, read, out),
+        gpus=gpus,
+        hours=step_hours(step, rows, read, out, on_gpu=gpus > 0),
         fixed_bytes=step.base + SHARDS_IN_MEMORY * shard + HELDOUT_COPIES * heldout,
         row_bytes=step.memory * rows,
         memory_limit=memory_limit,
     )
 
 
-def step_hours(step: StepModel, rows: int, read: int, written: int) -> float:
+def step_hours(step: StepModel, rows: int, read: int, written: int, *, on_gpu: bool = False) -> float:
     """Wall time of one pod that does one thing after the other: rows, pixels, pairs, Parquet, network."""
+    network = (read + written) / NETWORK_RATE
+    if on_gpu and step.gpu_rate:
+        return (rows / step.gpu_rate + network) / 3600
     seconds = rows / step.rate + (rows * DECODE_SECONDS / step.decodes if step.decodes else 0.0)
     if step.compares_pairs:
-        seconds += rows**2 / (2 * CATEGORIES) / (PAIRS_PER_SECOND * THREADS)
-    seconds += read / READ_RATE + written / WRITE_RATE + (read + written) / NETWORK_RATE
-    return seconds / 3600
+        seconds += rows**2 / (2 * CATEGORIES) / (GPU_PAIRS_PER_SECOND if on_gpu else PAIRS_PER_SECOND * THREADS)
+    return (seconds + read / READ_RATE + written / WRITE_RATE + network) / 3600
 
 
 def training_reads(stage: str, samples: int, work: Workload) -> TrainingReads:

@@ -13,6 +13,7 @@ fast is given; two were measured (1.85).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipelines.curation_hours import SAMPLES_PER_SECOND
 from pipelines.scale_limits import GIB, MIB
 
 PART_BYTES = 64 * MIB  # a larger object goes up in parts (data/object_store.py)
@@ -28,7 +29,8 @@ class StepModel:
     tables: side tables, sharded as the first input; each is written and read back. output: what its rows are, "" for
     no shards.
     rate: rows a CPU second in one thread, on tiny images (measured). decodes: how many threads look at the pixels of
-    every image, 0 where none does.
+    every image, 0 where none does. gpu_rate: rows a second of the whole step in a pod with a GPU (measured), 0 where a
+    GPU speeds up nothing but pairs.
     base: memory of the process before the first row, with its libraries and encoders (measured). memory: bytes that it
     keeps of every row (measured); shards and held-out samples come on top.
     """
@@ -45,6 +47,7 @@ class StepModel:
     tables: int = 0
     output: str = "samples"
     rate: float = 1.0
+    gpu_rate: float = 0.0
     decodes: int = 0
     base: int = GIB // 2
     memory: int = 0
@@ -91,6 +94,7 @@ STEPS = (
         files=3,
         output="vectors",
         rate=420,
+        gpu_rate=SAMPLES_PER_SECOND,
         decodes=4,
         base=3 * GIB // 2,
     ),
@@ -149,8 +153,10 @@ STEPS = (
         base=GIB,
         keeps_heldout=True,
     ),
-    # Its component reads the recipe as well: benchmarks' files are checked first.
-    StepModel(name="tokenizer", passes={"formatting": 1}, files=2, recipes=2, output="", rate=3_800, memory=1_956),
+    # One that trains reads all text twice, a published one once. Its component reads the recipe as well: benchmarks'
+    # files are checked first. Training keeps 720 bytes of a distinct word (measured with made ones), of which every
+    # sixth sample brings one (given).
+    StepModel(name="tokenizer", passes={"formatting": 2}, files=2, recipes=2, output="", rate=3_800, memory=120),
     StepModel(
         name="packing",
         passes={"formatting": 1},

@@ -63,13 +63,14 @@ def _steps(steps: tuple[StepCost, ...]) -> list[str]:
                 f"{request.put + request.post:,}",
                 _size(step.bytes_read),
                 _size(step.bytes_written),
+                str(step.gpus or ""),
                 f"{step.hours:.1f}",
                 f"{step.memory_bytes / GIB:.0f} / {step.memory_limit / GIB:.0f}",
                 pods,
             )
         )
-    head = ("step", "reads (HEAD, GET)", "writes (PUT, POST)", "read", "written", "hours", "GiB / limit", "pods needed")
-    return [_table(head, rows)]
+    requests, sizes = ("reads (HEAD, GET)", "writes (PUT, POST)"), ("read", "written")
+    return [_table(("step", *requests, *sizes, "GPUs", "hours", "GiB / limit", "pods needed"), rows)]
 
 
 def _training(stages: tuple[TrainingReads, ...]) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines import curation_hours as hours
-from pipelines.scale import CATEGORIES
+from pipelines.scale_limits import CATEGORIES
 
 
 def test_the_gate_compares_each_pair_of_a_category_once():

@@ -1,11 +1,19 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import yaml
 
 from components.trainjob_manifest import read_placement
 from components.trainjob_secrets import SECRET_NAME
+from data.errors import AerieError
 from model.evaluation.promotion import model_registry
 from pipelines import docker_run, placement
 from pipelines.compiling import compile_pipelines
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +32,39 @@ def test_only_evaluation_holds_a_gpu_in_a_kfp_pod(executors):
     with_gpu = {n for n, e in containers.items() if "accelerator" in e["container"].get("resources", {})}
     assert {name.removeprefix("exec-").split("-")[0] for name in with_gpu} == {"evaluation"}
     assert {name for name, entry in settings.items() if "tolerations" in entry} == with_gpu
+
+
+def pods_with_gpus(folder, gpu_tasks):
+    """Resources of the pods that ask for a GPU, by task; the variable is read when the pipeline is imported."""
+    command = [sys.executable, "-m", "pipelines.cli", "compile", "--check", "--out", str(folder)]
+    environment = os.environ | {placement.GPU_TASKS_VARIABLE: gpu_tasks}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    spec, platform = yaml.safe_load_all((folder / "end_to_end.yaml").read_text())
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    asking = {}
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        resources = executor["container"]["resources"]
+        assert ("accelerator" in resources) == ("tolerations" in settings[name]), name
+        if "accelerator" in resources:
+            asking[name.removeprefix("exec-").split("-")[0]] = resources
+    return asking
+
+
+def test_a_cluster_for_millions_of_samples_gives_curation_gpus(tmp_path):
+    asking = pods_with_gpus(tmp_path, "embedding, gate,evaluation")
+    assert set(asking) == {"embedding", "gate", "evaluation"}
+    assert {found["accelerator"]["resourceCount"] for found in asking.values()} == {"1"}
+
+
+def test_a_cluster_without_gpus_waits_for_none(tmp_path):
+    assert pods_with_gpus(tmp_path, "") == {}
+
+
+def test_a_task_that_has_no_use_for_a_gpu_is_named(monkeypatch):
+    monkeypatch.setenv(placement.GPU_TASKS_VARIABLE, "gate,packing")
+    with pytest.raises(AerieError, match="'packing' is none of embedding, gate, evaluation"):
+        placement.gpu_tasks()
 
 
 def test_every_task_waits_in_the_queue(executors):

@@ -131,6 +131,19 @@ def test_pairs_grow_with_the_square():
     assert one * 3600 == pytest.approx(1e12 / 18 / (4 * scale.PAIRS_PER_SECOND), rel=1e-4)
 
 
+def test_a_gpu_takes_the_pairs_and_the_encoders():
+    gate = StepModel(name="gate", rate=1e12, compares_pairs=True)
+    hours = scale.step_hours(gate, 1_000_000, 0, 0, on_gpu=True)
+    assert hours * 3600 == pytest.approx(1e12 / 18 / scale.GPU_PAIRS_PER_SECOND, rel=1e-4)
+    embedding = StepModel(name="embedding", rate=10.0, gpu_rate=100.0, decodes=4)
+    hours = scale.step_hours(embedding, 1000, int(scale.NETWORK_RATE), 0, on_gpu=True)
+    assert hours * 3600 == pytest.approx(1000 / 100 + 1)
+
+
+def test_the_paper_s_run_has_gpus_where_it_compares_and_encodes(paper):
+    assert {step.name: step.gpus for step in paper.steps if step.gpus} == {"embedding": 1, "gate": 1}
+
+
 @pytest.mark.parametrize(
     ("hours", "row_bytes", "fixed_bytes", "pods"),
     [(1.0, 0, GIB, 1), (49.0, 0, GIB, 3), (1.0, 7 * GIB, GIB, 3), (1.0, 0, 4 * GIB, None)],
@@ -138,7 +151,7 @@ def test_pairs_grow_with_the_square():
 def test_pods_needed(hours, row_bytes, fixed_bytes, pods):
     none = Requests(head=0, get=0, put=0, post=0)
     sizes = {"fixed_bytes": fixed_bytes, "row_bytes": row_bytes, "memory_limit": 4 * GIB}
-    counts = {"tasks": 1, "rows": 1, "shards": 1, "requests": none, "bytes_read": 0, "bytes_written": 0}
+    counts = {"tasks": 1, "rows": 1, "shards": 1, "requests": none, "bytes_read": 0, "bytes_written": 0, "gpus": 0}
     assert scale.StepCost(name="a", hours=hours, **counts, **sizes).pods_needed == pods
 
 
