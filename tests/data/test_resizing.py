@@ -1,17 +1,11 @@
 """Pictures made smaller by whole numbers: what a GPU does, to the processor's own bytes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from triton_kernels import compiled_for_hopper, interpreted
 
 from data.curation.picture_encoders import Preparation
 from data.curation.resize_tables import resize_table
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def by_table(pixels, size, mode, axis):
@@ -58,28 +52,12 @@ print("equal")
 
 
 def test_the_kernels_give_the_same_bytes():
-    """Run by Triton's interpreter, which must be chosen before Triton is loaded."""
-    pytest.importorskip("triton", reason="triton is not installed")
-    environment = {
-        **os.environ,
-        "TRITON_INTERPRET": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path])),
-    }
-    done = subprocess.run([sys.executable, "-c", KERNEL], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+    assert interpreted("-c", KERNEL) == "equal"
 
 
 @pytest.mark.parametrize("name", ["along", "down"])
 def test_the_kernels_compile_for_hopper(name):
-    triton = pytest.importorskip("triton", reason="triton is not installed")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from data.curation import resize_kernel
-
+    resize_kernel = pytest.importorskip("data.curation.resize_kernel", reason="triton is not installed")
     kernel = getattr(resize_kernel, name)
-    names = [parameter.name for parameter in kernel.params]
-    signature = dict.fromkeys(names, "*u8") | {"plan": "*i64", "tables": "*i32", "size": "constexpr"}
-    source = ASTSource(fn=kernel, signature=signature, constexprs={(names.index("size"),): 288}, attrs={})
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
-    assert "ld.global" in compiled.asm["ptx"]
+    types = dict.fromkeys((parameter.name for parameter in kernel.params), "*u8") | {"plan": "*i64", "tables": "*i32"}
+    assert "ld.global" in compiled_for_hopper(kernel, types, {"size": 288}).asm["ptx"]

@@ -1,12 +1,9 @@
 """The Triton kernels in Triton's interpreter, against float64: run as a script, it prints the relative errors."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from triton_kernels import assembler_report, compiled_for_hopper, interpreted
 
 CASES = {  # images, rows, columns, channels, kernel size, type; then how the two kernels are cut
     "seven": ((1, 2, 3, 6), 7, "float32", {"columns": 4, "channels": 8, "ahead": 1}, {"ahead": 1}),
@@ -38,22 +35,27 @@ def errors(shape, size, dtype, forward, weight_only):
 
 
 @pytest.fixture(scope="module")
-def interpreted():
-    """Triton decides at its import whether it interprets, so another process does it."""
-    pytest.importorskip("triton")
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+def found():
+    return json.loads(interpreted(__file__))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_kernels_are_right_to_the_last_bits_of_their_type(interpreted, case):
-    result, dx, dweight, dbias = interpreted[case]
+def test_kernels_are_right_to_the_last_bits_of_their_type(found, case):
+    result, dx, dweight, dbias = found[case]
     rounding = 5e-3 if CASES[case][2] == "bfloat16" else 1e-6
     assert max(result, dx) < rounding
     assert max(dweight, dbias) < 1e-6  # sums stay in float32 until the operator rounds them
+
+
+@pytest.mark.parametrize("name", ["_correlate", "_sum_taps"])
+def test_convnext_xxls_kernels_compile_for_hopper_without_spills(name, tmp_path):
+    kernels = pytest.importorskip("model.vision.depthwise_kernels", reason="triton is not installed")
+    shape = kernels.CORRELATE if name == "_correlate" else kernels.SUM_TAPS
+    types = dict.fromkeys(("x", "dy", "taps", "bias", "y"), "*bf16") | {"parts": "*fp32"}
+    cut = {"TILE": shape.columns, "BLOCK": shape.channels, "VECTOR": shape.vector, "AHEAD": shape.ahead}
+    constants = {"size": 7, "width": 32, "channels": 1536, "UNROLL": shape.unroll, **cut}
+    compiled = compiled_for_hopper(getattr(kernels, name), types, constants, num_warps=shape.warps, num_stages=1)
+    assert "0 bytes spill stores, 0 bytes spill loads" in assembler_report(compiled.asm["ptx"], tmp_path)
 
 
 if __name__ == "__main__":
