@@ -68,11 +68,13 @@ class Door:
 @contextmanager
 def open_door(step: str, storage_uri: str, run_id: str) -> Iterator[Door]:
     """Run a step's body; exit with status 1 and one clear message when the user made a mistake."""
+    from data.curation.given_gpus import see_given_gpus
     from data.errors import AerieError
 
     start = time.monotonic()
     _mark("begin", step)
     try:
+        see_given_gpus()
         with _only_one(step, storage_uri, run_id):
             door = Door(step, storage_uri, run_id)
             yield door

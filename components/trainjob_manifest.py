@@ -121,8 +121,12 @@ def _resources(placement: JobPlacement, processes: int) -> dict[str, Any]:
 
 def _environment(placement: JobPlacement, processes: int) -> list[dict[str, Any]]:
     """The workers' variables. Secrets by reference; torchrun's own (PET_*) are the runtime's and refused here."""
+    from data.curation.given_gpus import GIVEN_GPUS
+
     threads = max(int(placement.cpu) // processes, 1) if placement.cpu.isdigit() else 1
     values = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if placement.gpu_resource:
+        values[GIVEN_GPUS] = str(processes)
     settings = ("AWS_ENDPOINT_URL", "AWS_REGION")
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     wandb = {"name": WANDB, "key": "WANDB_API_KEY", "optional": True}

@@ -12,6 +12,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 # Bytecode is compiled into the layers: a task is short, and its user could not write it beside the packages.
 ENV PATH=/opt/aerie/bin:$PATH PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+# As in NVIDIA's own images: where GKE mounts the driver, and what the container toolkit shall bring of it elsewhere.
+ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 # What installs and lists packages is lent to the other stages and stays out of the images. So do the secrets: a
 # certificate authority, and the index configuration of pip and uv.

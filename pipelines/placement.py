@@ -12,6 +12,7 @@ from kfp import dsl, kubernetes
 
 from components.images import TRAIN_IMAGE
 from components.trainjob_manifest import JobPlacement
+from data.curation.given_gpus import GIVEN_GPUS
 from data.errors import AerieError
 
 QUEUE = "aerie"
@@ -19,6 +20,7 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 DATA_PRIORITY, TRAINING_PRIORITY = "aerie-data", "aerie-training"
 GPU_RESOURCE = "nvidia.com/gpu"
+GPUS_LABEL = "aerie.dev/gpus"  # tells a pod how many it must see
 GPU_TASKS_VARIABLE = "AERIE_GPU_TASKS"
 GPU_TASKS = ("embedding", "gate", "evaluation")  # tasks that know what to do with a GPU
 # Kueue keeps a flavor with a topology, which the GPU nodes have, for pods that ask for one: any place in it will do.
@@ -118,6 +120,9 @@ def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask
         task.set_retry(num_retries=at.retries, backoff_duration="60s", backoff_factor=2.0)
     if at.gpus:
         task.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(at.gpus)
+        # Through a label: a variable with a value of its own would be one that no cache key holds.
+        kubernetes.add_pod_label(task, GPUS_LABEL, str(at.gpus))
+        kubernetes.use_field_path_as_env(task, GIVEN_GPUS, f"metadata.labels['{GPUS_LABEL}']")
         kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
         kubernetes.add_pod_annotation(task, TOPOLOGY_ANNOTATION, "true")
     kubernetes.add_pod_label(task, QUEUE_LABEL, QUEUE)

@@ -16,6 +16,7 @@ CATALOGUE = {"data.registry.cards", "data.registry.catalogue", "data.registry.ch
 PIPELINES_MAY_USE = {"model.recipe", "model.costs.cost", "data.errors", "data.recipe", "data.files", *CATALOGUE}
 PIPELINES_MAY_USE |= {"model.config", "model.costs.gpus", "model.costs.sample_mix", "model.costs.stage_cost"}
 PIPELINES_MAY_USE |= {"data.curation.quotas"}  # `aerie plan` counts with them
+PIPELINES_MAY_USE |= {"data.curation.given_gpus"}  # what a pod is told of its GPUs
 PIPELINES_MAY_USE |= {"model.evaluation.scoring", "model.evaluation.benchmark_run"}  # `aerie score`, `aerie evaluate`
 PIPELINES_MAY_USE |= {"model.chat", "model.chat_files"}  # `aerie chat`
 PIPELINES_MAY_USE |= {"model.exchange"}  # what `aerie import` and `aerie export` do

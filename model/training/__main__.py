@@ -10,6 +10,7 @@ import sys
 import traceback
 from typing import Any
 
+from data.curation.given_gpus import see_given_gpus
 from data.errors import AerieError
 from data.files import join, write_bytes
 from data.storage import committed
@@ -35,6 +36,7 @@ def main() -> int:
 
 
 def _train(job: TrainingJob, stop: StopRequest) -> int:
+    see_given_gpus()
     import torch
 
     from model.training.run import identified, train_stage

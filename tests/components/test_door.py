@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.door import flat_numbers, ledger_metrics, log_metrics, open_door, peak_mib
+from data.curation.given_gpus import GIVEN_GPUS
 from data.errors import AerieError
 from data.ledger import StepCount
 from data.storage import Manifest, commit
@@ -52,6 +53,13 @@ def test_a_users_mistake_ends_the_task_without_a_traceback(tmp_path, capsys):
     assert (tmp_path / "run/errors/sourcing.digits.txt").read_text() == "card digits.yaml: no adapter\nadd one"
     _, error = marks(capsys.readouterr().out)
     assert error["message"] == "card digits.yaml: no adapter\nadd one"
+
+
+def test_a_pod_that_does_not_see_its_gpus_ends_before_it_begins_to_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv(GIVEN_GPUS, "99")
+    with pytest.raises(SystemExit), open_door("gate", str(tmp_path), "run"):
+        pytest.fail("the step ran on the processor")
+    assert "given 99 GPU(s) and torch sees" in marks(capsys.readouterr().out)[-1]["message"]
 
 
 def test_success_removes_the_error_of_an_earlier_try(tmp_path):

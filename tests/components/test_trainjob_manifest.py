@@ -20,6 +20,7 @@ from components.trainjob_manifest import (
     render,
 )
 from components.trainjob_render import render_stage, render_yaml
+from data.curation.given_gpus import GIVEN_GPUS
 from data.errors import AerieError
 from model.training.job import parse
 from pipelines.placement import TRAINJOB
@@ -60,6 +61,8 @@ def test_sizes(changes, nodes, processes, amounts, threads):
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (nodes, processes)
     assert trainer["resourcesPerNode"] == {"limits": amounts, "requests": amounts}
     assert {"name": "OMP_NUM_THREADS", "value": threads} in trainer["env"]
+    told = [item["value"] for item in trainer["env"] if item["name"] == GIVEN_GPUS]
+    assert told == ([str(processes)] if "nvidia.com/gpu" in amounts else [])
 
 
 def test_the_workers_read_their_job_from_the_command_line():

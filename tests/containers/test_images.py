@@ -27,8 +27,8 @@ print("compiled", torch.compile(lambda x: x.sin() + 1)(torch.zeros(8)).sum().ite
 """
 
 
-def printed(image, script):
-    command = [ENGINE, "run", "--rm", "--network=none", image, "python", "-c", script]
+def printed(image, script, *options):
+    command = [ENGINE, "run", "--rm", "--network=none", *options, image, "python", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
@@ -42,3 +42,13 @@ def test_a_gpu_kernel_can_be_compiled_in_each_image(image):
 @pytest.mark.parametrize("image", [TRAIN_IMAGE, STAGE_IMAGE])
 def test_torchs_compiler_works_where_stages_train(image):
     assert printed(image, TORCH_COMPILES) == "compiled 8.0"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_driver_is_found_where_gke_mounts_it(image, tmp_path):
+    """Any library of its name will do: what counts is that the loader looks there."""
+    built = ["gcc", "-shared", "-x", "c", "-", "-o", str(tmp_path / "libcuda.so.1")]
+    subprocess.run(built, input="int aerie_driver(void) { return 570; }", text=True, check=True)
+    tmp_path.chmod(0o755)
+    script = "import ctypes; print(ctypes.CDLL('libcuda.so.1').aerie_driver())"
+    assert printed(image, script, "--volume", f"{tmp_path}:/usr/local/nvidia/lib64:ro") == "570"

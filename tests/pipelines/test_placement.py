@@ -8,6 +8,7 @@ import yaml
 
 from components.trainjob_manifest import read_placement
 from components.trainjob_secrets import SECRET_NAME
+from data.curation.given_gpus import GIVEN_GPUS
 from data.errors import AerieError
 from model.evaluation.promotion import model_registry
 from pipelines import docker_run, placement
@@ -80,6 +81,15 @@ def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
         keys = {pair["envVar"]: pair["secretKey"] for pair in entry["secretAsEnv"][0]["keyToEnv"]}
         assert keys == {name: name for name in placement.STORAGE_SECRETS}
         assert "env" not in containers[name]["container"]
+
+
+def test_a_pod_with_a_gpu_is_told_so(executors):
+    containers, settings = executors
+    for name, entry in settings.items():
+        with_gpu = "accelerator" in containers[name]["container"]["resources"]
+        told = [(one["name"], one["fieldPath"]) for one in entry.get("fieldPathAsEnv", [])]
+        assert told == ([(GIVEN_GPUS, "metadata.labels['aerie.dev/gpus']")] if with_gpu else []), name
+        assert entry["podMetadata"]["labels"].get("aerie.dev/gpus") == ("1" if with_gpu else None)
 
 
 def test_who_calls_a_service_has_its_label_and_its_key_if_there_is_one(executors):
