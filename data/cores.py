@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def usable_cores() -> int:
-    """Cores of this process: its affinity and its container's CPU quota count, and OMP_NUM_THREADS if it is lower."""
+def given_cores() -> int:
+    """Cores of this process: its affinity and its container's CPU quota count."""
     import joblib
 
-    cores = int(joblib.cpu_count())
+    return int(joblib.cpu_count())
+
+
+def usable_cores() -> int:
+    """`given_cores`, or OMP_NUM_THREADS if it is lower: how many threads of one process."""
+    cores = given_cores()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(wanted))) if wanted.isdecimal() else cores
 

@@ -20,7 +20,7 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 DATA_PRIORITY, TRAINING_PRIORITY = "aerie-data", "aerie-training"
 GPU_RESOURCE = "nvidia.com/gpu"
-GPUS_LABEL = "aerie.dev/gpus"  # tells a pod how many it must see
+GPUS_LABEL, THREADS_LABEL = "aerie.dev/gpus", "aerie.dev/threads"  # what a pod is told of itself
 GPU_TASKS_VARIABLE = "AERIE_GPU_TASKS"
 GPU_TASKS = ("embedding", "gate", "evaluation")  # tasks that know what to do with a GPU
 # Kueue keeps a flavor with a topology, which the GPU nodes have, for pods that ask for one: any place in it will do.
@@ -120,11 +120,11 @@ def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask
         task.set_retry(num_retries=at.retries, backoff_duration="60s", backoff_factor=2.0)
     if at.gpus:
         task.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(at.gpus)
-        # Through a label: a variable with a value of its own would be one that no cache key holds.
-        kubernetes.add_pod_label(task, GPUS_LABEL, str(at.gpus))
-        kubernetes.use_field_path_as_env(task, GIVEN_GPUS, f"metadata.labels['{GPUS_LABEL}']")
+        _tell(task, GIVEN_GPUS, GPUS_LABEL, at.gpus)
         kubernetes.add_toleration(task, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
         kubernetes.add_pod_annotation(task, TOPOLOGY_ANNOTATION, "true")
+    # Numeric libraries count the node's cores, not the pod's: 200 threads would share its 4.
+    _tell(task, "OMP_NUM_THREADS", THREADS_LABEL, int(at.cpu) if at.cpu.isdigit() else 1)
     kubernetes.add_pod_label(task, QUEUE_LABEL, QUEUE)
     kubernetes.add_pod_label(task, PRIORITY_LABEL, DATA_PRIORITY)
     kubernetes.use_secret_as_env(task, STORAGE, {key: key for key in STORAGE_SECRETS})
@@ -135,6 +135,12 @@ def place(task: dsl.PipelineTask, at: Place, name: str = "") -> dsl.PipelineTask
     if name:
         task.set_display_name(name)
     return task
+
+
+def _tell(task: dsl.PipelineTask, variable: str, label: str, number: int) -> None:
+    """A variable whose value is a label of the pod: with a value of its own it would steer the task past the cache."""
+    kubernetes.add_pod_label(task, label, str(number))
+    kubernetes.use_field_path_as_env(task, variable, f"metadata.labels['{label}']")
 
 
 def manifest_of(task: dsl.PipelineTask) -> Any:

@@ -4,11 +4,11 @@ A product of matrices that a BLAS library splits over threads differs in the las
 each thread works alone on whole blocks of a fixed size, and the rows of a cluster are summed one after the other.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from data.cores import usable_cores
 from data.curation.row_views import Float32Rows
 
 ITERATIONS, RESTARTS = 20, 5  # the best of five starts: one alone often splits a large group and joins two small ones
@@ -69,14 +69,9 @@ def assign(view: Float32Rows, centroids: np.ndarray) -> tuple[np.ndarray, np.nda
         labels[part], similarity[part] = found[:, 0], near[:, 0]
 
     # OpenMP counts threads per calling thread: one inside each worker, whatever the caller's setting.
-    with ThreadPoolExecutor(_cores(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(usable_cores(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
         list(pool.map(one, range(0, len(view), ASSIGN_ROWS)))
     return labels, similarity
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _means(rows: np.ndarray, labels: np.ndarray, similarity: np.ndarray, k: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """A checkpoint answers questions: each image is seen once, equal prompts are asked once, batches have like lengths."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
+from data.cores import given_cores
 from data.curation.ahead import in_order
 from data.errors import AerieError
 from data.progress import Progress
@@ -49,7 +49,7 @@ class Answerer:
         self.end_ids = (tokenizer.im_end_id, tokenizer.token_id(END_OF_TEXT))
         self.decoding = BatchedDecoding(self.model, batch_size=batch_size, end_ids=self.end_ids)
         # on a CPU the network itself needs the cores
-        self.threads = min(len(os.sched_getaffinity(0)), MOST_THREADS) if on_gpu else 1
+        self.threads = min(given_cores(), MOST_THREADS) if on_gpu else 1
 
     @classmethod
     def load(cls, recipe: Recipe, checkpoint_uri: str, tokenizer_uri: str) -> "Answerer":

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data.cores import given_cores
 from data.errors import AerieError
 from model.training.job import TrainingJob
 
@@ -122,10 +123,9 @@ def _command(job: TrainingJob, processes: int) -> list[str]:
 
 def _environment(processes: int) -> dict[str, str]:
     """The workers' variables: cores shared out evenly, and our rooms importable wherever this process runs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    defaults = {"OMP_NUM_THREADS": str(max(cores // processes, 1)), "TOKENIZERS_PARALLELISM": "false"}
+    defaults = {"OMP_NUM_THREADS": str(max(given_cores() // processes, 1)), "TOKENIZERS_PARALLELISM": "false"}
     defaults |= {SAVING_VARIABLE: str(SAVING_SECONDS)}
     return {**defaults, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 

@@ -52,3 +52,8 @@ def test_a_driver_is_found_where_gke_mounts_it(image, tmp_path):
     tmp_path.chmod(0o755)
     script = "import ctypes; print(ctypes.CDLL('libcuda.so.1').aerie_driver())"
     assert printed(image, script, "--volume", f"{tmp_path}:/usr/local/nvidia/lib64:ro") == "570"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_containers_cores_are_those_of_its_quota(image):
+    assert printed(image, "from data.cores import given_cores; print(given_cores())", "--cpus=1") == "1"

@@ -83,13 +83,13 @@ def test_keys_come_from_the_secret_and_never_stand_in_the_pipeline(executors):
         assert "env" not in containers[name]["container"]
 
 
-def test_a_pod_with_a_gpu_is_told_so(executors):
+def test_a_pod_is_told_of_its_gpus_and_how_many_threads_its_cores_carry(executors):
     containers, settings = executors
     for name, entry in settings.items():
-        with_gpu = "accelerator" in containers[name]["container"]["resources"]
-        told = [(one["name"], one["fieldPath"]) for one in entry.get("fieldPathAsEnv", [])]
-        assert told == ([(GIVEN_GPUS, "metadata.labels['aerie.dev/gpus']")] if with_gpu else []), name
-        assert entry["podMetadata"]["labels"].get("aerie.dev/gpus") == ("1" if with_gpu else None)
+        labels, resources = entry["podMetadata"]["labels"], containers[name]["container"]["resources"]
+        told = {one["name"]: labels[one["fieldPath"].split("'")[1]] for one in entry["fieldPathAsEnv"]}
+        threads = resources["resourceCpuLimit"] if resources["resourceCpuLimit"].isdigit() else "1"
+        assert told == {"OMP_NUM_THREADS": threads} | ({GIVEN_GPUS: "1"} if "accelerator" in resources else {}), name
 
 
 def test_who_calls_a_service_has_its_label_and_its_key_if_there_is_one(executors):

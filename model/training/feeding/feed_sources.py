@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from data.cores import given_cores
 from model.inputs.loader import PackLoader
 from model.loss import Reduction
 from model.training.feeding.fed_pack import FedPack, PackBuilder, PackRequest, built
@@ -56,8 +57,7 @@ def spare_cores() -> int:
     """Workers that this rank may have: its share of the cores but one where a GPU computes, else none."""
     if not torch.cuda.is_available():
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(cores // _local_ranks() - 1, 1), MOST_WORKERS)
+    return min(max(given_cores() // _local_ranks() - 1, 1), MOST_WORKERS)
 
 
 def shared_memory() -> int:
