@@ -106,6 +106,8 @@ def assumptions(report: PlanReport) -> list[str]:
         f"Memory: counted from DeepSpeed's code and the layers' geometry; {_reserved(report):.0f} GiB of the card are "
         "left to CUDA, NCCL and holes.",
         f"Storage: {Workload().image_bytes // 1000} kB an image, one image a sample.",
+        "Curation: the GPU's work alone, by rates measured on one H100. On a cluster embedding and the gate have one "
+        "where AERIE_GPU_TASKS names them at the release; selection has none. infra/README.md has whole steps.",
     ]
     return lines
 
