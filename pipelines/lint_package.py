@@ -60,6 +60,13 @@ class Task:
         return self.component.get("inputDefinitions", {}).get("parameters", {})
 
     @property
+    def accelerators(self) -> tuple[int, str]:
+        """How many its pod asks for (0: none; a number that only the run knows counts as 1), and of what."""
+        given = self.container.get("resources", {}).get("accelerator", {})
+        count = str(given.get("resourceCount", given.get("count", "0")))
+        return int(count) if count.isdigit() else 1, str(given.get("resourceType", given.get("type", "")))
+
+    @property
     def artifacts_out(self) -> dict[str, str]:
         """Type (system.Dataset, ...) of each output artifact."""
         found = self.component.get("outputDefinitions", {}).get("artifacts", {})

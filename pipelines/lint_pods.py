@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from pipelines.lint_effects import launches
-from pipelines.lint_package import Package, Task
+from pipelines.lint_package import Package
 from pipelines.lint_rule import Rule, Trouble
 from pipelines.lint_values import constants
 
@@ -60,17 +60,10 @@ def missing_resources(package: Package) -> Iterator[Trouble]:
             yield task.path, f"no {', no '.join(lacking)}"
 
 
-def _gpus(task: Task) -> tuple[int, str]:
-    """How many accelerators a pod asks for (0: none; a value that only the run knows counts as 1) and of what."""
-    given = task.container.get("resources", {}).get("accelerator", {})
-    count = str(given.get("resourceCount", given.get("count", "0")))
-    return int(count) if count.isdigit() else 1, str(given.get("resourceType", given.get("type", "")))
-
-
 def training_in_a_task(package: Package) -> Iterator[Trouble]:
     """Several GPUs or RDMA in a KFP pod, or a GPU held by a task that only waits for its TrainJob."""
     for task in package.pods:
-        count, kind = _gpus(task)
+        count, kind = task.accelerators
         if count > 1 or kind.startswith("rdma/"):
             yield task.path, f"the pod asks for {count} x {kind}"
         elif count and launches(task):
@@ -80,7 +73,7 @@ def training_in_a_task(package: Package) -> Iterator[Trouble]:
 def unplaced_gpu(package: Package) -> Iterator[Trouble]:
     """A GPU pod that the GPU nodes refuse, or that no queue admits."""
     for task in package.pods:
-        count, kind = _gpus(task)
+        count, kind = task.accelerators
         if not count:
             continue
         tolerated = any(entry.get("key") == kind for entry in task.extras.get("tolerations", []))

@@ -127,8 +127,7 @@ def memory_limits(package: Package) -> dict[str, int]:
 
 def gpu_counts(package: Package) -> dict[str, int]:
     """GPUs of each component's pod, from the compiled resources."""
-    asked = {task.function: task.container["resources"].get("accelerator", {}) for task in package.pods}
-    return {name: int(found.get("resourceCount", found.get("count", 0))) for name, found in asked.items()}
+    return {task.function: task.accelerators[0] for task in package.pods}
 
 
 def row_bytes(output: str, work: Workload) -> int:

@@ -14,7 +14,8 @@ def see_given_gpus() -> None:
         return
     import torch
 
-    seen = torch.cuda.device_count()
+    # The count alone comes from NVML, which also counts where the driver is too old for CUDA to start.
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if seen < given:
         raise AerieError(
             f"this pod was given {given} GPU(s) and torch sees {seen}: the driver's libcuda.so.1 is in no folder of "

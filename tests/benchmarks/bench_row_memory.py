@@ -1,21 +1,24 @@
-"""What filtering and selection keep of every row where they are given embeddings: memory by rows, and CPU seconds.
+"""What steps keep of every row: filtering and selection with embeddings, and BPE training of every distinct word.
 
     python tests/benchmarks/bench_row_memory.py [--rows 100000 250000] [--json]
 
 The rows of bench_rows.py with random unit vectors (64 numbers: they lie in mapped files, which RssAnon leaves out).
 Filtering measures relevance, selection draws half of the rows by K-means with 100 clusters a category. Each size runs
 in a process of its own; `bytes_per_row` is the peaks' difference over that of the rows. Memory and seconds are those of
-the step's own process, without its workers, which hold a shard at a time.
+the step's own process, without its workers, which hold a shard at a time. `words` trains a BPE of 4,000 tokens on made
+words, as many distinct ones as there are rows: it keeps words, however often they stand in the text.
 """
 # ruff: noqa: E402 (threads and the path are set first)
 
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -31,6 +34,7 @@ from data.curation.filtering import filter_samples
 from data.curation.selection import select_samples
 from data.curation.vectors import Embeddings, embedding_table
 from data.storage import Manifest, ShardWriter, commit, read_manifest, read_tables
+from model.inputs.tokens import train_bpe
 
 WIDTH, PIXELS = 64, "f" * 64
 KMEANS = {"default": {"strategy": "kmeans", "clusters": 100}}
@@ -52,6 +56,14 @@ def embed(source: str, folder: str, rows: int) -> None:
     commit(folder, Manifest(step="embedding", fingerprint="e", recipe_sha256="", rows=rows, shards=shards))
 
 
+def words(count: int) -> Iterator[str]:
+    """Texts of 50 made words, no word twice: its number, in letters, ends each."""
+    chance, letters = random.Random(0), "etaoinshrd"
+    for start in range(0, count, 50):
+        numbers = ("".join(letters[int(digit)] for digit in str(number)) for number in range(start, start + 50))
+        yield " ".join("".join(chance.choices(letters, k=4)) + "l" + number for number in numbers)
+
+
 def one_size(folder: str, rows: int) -> dict[str, dict[str, float]]:
     """Both steps on so many rows: seconds of CPU and the peak of this process, bytes."""
     at = {name: f"{folder}/{name}" for name in ("gate", "validation", "embedding", "filtering", "selection")}
@@ -66,30 +78,38 @@ def one_size(folder: str, rows: int) -> dict[str, dict[str, float]]:
         "filtering": lambda: filter_samples(recipe, "", at["gate"], at["filtering"], at["embedding"]),
         "selection": lambda: select_samples(recipe, "", at["filtering"], at["embedding"], at["selection"]),
     }
-    found = {}
-    for name, work in inputs.items():
-        start = time.process_time()
-        with AnonymousPeak() as memory:
-            work()
-        found[name] = {"cpu_s": round(time.process_time() - start, 1), "peak_bytes": memory.peak}
-    return found
+    return {name: watched(work) for name, work in inputs.items()}
+
+
+def watched(work: Callable[[], object]) -> dict[str, float]:
+    """Seconds of CPU and the peak of this process, bytes."""
+    start = time.process_time()
+    with AnonymousPeak() as memory:
+        work()
+    return {"cpu_s": round(time.process_time() - start, 1), "peak_bytes": memory.peak}
 
 
 def main() -> None:
     """Each size in a process of its own, then what a row adds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 250_000])
+    parser.add_argument("--words", action="store_true", help="only BPE training, on one number of rows")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.words:
+        print(json.dumps({"words": watched(lambda: train_bpe(words(options.rows[0]), 4000))}))
+        return
     if len(options.rows) == 1:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(one_size(folder, options.rows[0])))
         return
     sizes = {}
     for rows in options.rows:
-        command = [sys.executable, __file__, "--rows", str(rows)]
-        shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        sizes[rows] = json.loads(shown.splitlines()[-1])
+        sizes[rows] = {}
+        for part in ([], ["--words"]):
+            command = [sys.executable, __file__, "--rows", str(rows), *part]
+            shown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            sizes[rows] |= json.loads(shown.splitlines()[-1])
     fewest, most = min(sizes), max(sizes)
     grown = {
         name: round((step["peak_bytes"] - sizes[fewest][name]["peak_bytes"]) / (most - fewest))

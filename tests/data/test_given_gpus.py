@@ -17,8 +17,16 @@ def test_missing_gpus_are_told_with_what_to_look_at(monkeypatch):
         see_given_gpus()
 
 
-def test_the_gpus_that_are_there_are_enough(monkeypatch):
-    monkeypatch.setenv(GIVEN_GPUS, str(torch.cuda.device_count()))
+@pytest.mark.parametrize(("starts", "counted"), [(False, 8), (True, 7)])
+def test_gpus_that_are_counted_and_cannot_be_used_are_missing(monkeypatch, starts, counted):
+    """An old driver: NVML counts them, CUDA doesn't start."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: starts)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: counted)
+    monkeypatch.setenv(GIVEN_GPUS, "8")
+    with pytest.raises(AerieError, match=f"torch sees {counted if starts else 0}: "):
+        see_given_gpus()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     see_given_gpus()
 
 

@@ -21,10 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def executors(tmp_path_factory):
     """Executor containers and Kubernetes settings of the whole pipeline, by name."""
     folder = tmp_path_factory.mktemp("compiled")
-    (whole,) = [path for path in compile_pipelines(folder) if path.stem == "end_to_end"]
-    spec, platform = yaml.safe_load_all(whole.read_text())
-    containers = spec["deploymentSpec"]["executors"]
-    return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    compile_pipelines(folder)
+    return executors_of(folder)
+
+
+def executors_of(folder):
+    spec, platform = yaml.safe_load_all((folder / "end_to_end.yaml").read_text())
+    return spec["deploymentSpec"]["executors"], platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
 def test_only_evaluation_holds_a_gpu_in_a_kfp_pod(executors):
@@ -41,10 +44,9 @@ def pods_with_gpus(folder, gpu_tasks):
     environment = os.environ | {placement.GPU_TASKS_VARIABLE: gpu_tasks}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    spec, platform = yaml.safe_load_all((folder / "end_to_end.yaml").read_text())
-    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    containers, settings = executors_of(folder)
     asking = {}
-    for name, executor in spec["deploymentSpec"]["executors"].items():
+    for name, executor in containers.items():
         resources = executor["container"]["resources"]
         assert ("accelerator" in resources) == ("tolerations" in settings[name]), name
         if "accelerator" in resources:
