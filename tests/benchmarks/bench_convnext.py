@@ -24,8 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 import timm
 import torch
-from convnext_rows import failures, guarded, milliseconds, rows, show
 from convnext_tower import DIMS, SIDES, blocks, patches, profiles, tower
+from kernel_rows import failures, guarded, milliseconds, rows, show
 from torch.nn import functional as F
 
 from model.vision.depthwise import depthwise_conv

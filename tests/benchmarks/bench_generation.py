@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 import numpy as np
 import torch
 import transformers
-from convnext_rows import failures, guarded, rows, show
 from generation_case import Questions, embedded, logits_along, network, one_by_one, questions
+from kernel_rows import failures, guarded, rows, show
 
 from model.evaluation.batches import BatchedDecoding, Prompt
 from model.generation import continue_prompts, image_features

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from convnext_rows import guarded, milliseconds, show
+from kernel_rows import guarded, milliseconds, show
 from timm.models.convnext import ConvNeXt
 from torch import nn
 from torch.profiler import ProfilerActivity, profile

@@ -1,4 +1,4 @@
-"""Rows of the ConvNeXt benchmarks: printed as they come, kept for the end; errors don't stop the rest."""
+"""Rows of the benchmarks of single kernels: printed as they come, kept for the end; errors don't stop the rest."""
 
 import statistics
 import sys
