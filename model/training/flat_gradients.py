@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+TOGETHER = 1 << 24  # numbers of gradients that are written at a time: a layer of Eagle2-1B
+
 
 def keep_gradients_flat(optimizer: Any) -> None:
     """Give a ZeRO-1 or ZeRO-2 optimizer whose steps have one backward pass flat gradients; others stay as they are."""
@@ -29,6 +31,7 @@ class FlatGradients:
 
     def __init__(self, optimizer: Any) -> None:
         self._optimizer, self._flat = optimizer, list[torch.Tensor]()
+        self._waiting, self._numbers = list[tuple[torch.Tensor, torch.Tensor]](), 0
         self._places = _places(optimizer)
         optimizer.copy_grads_in_partition = self.keep
         optimizer.get_all_grad_tensors = lambda *_, **__: []
@@ -38,20 +41,28 @@ class FlatGradients:
         optimizer._get_preflattened_grad_partition = self.clipped
         optimizer.unscale_and_clip_grads = lambda *_: None
         if distributed.get_world_size(optimizer.dp_process_group) == 1:  # nothing to reduce, so no buckets to fill
-            optimizer.reduce_independent_p_g_buckets_and_remove_grads = self.keep
+            optimizer.reduce_independent_p_g_buckets_and_remove_grads = self.collect
             optimizer.setup_buckets = lambda: None
             optimizer.reduce_ipg_grads = lambda **_: None
 
     def keep(self, parameter: torch.nn.Parameter, group: int) -> None:
         """Write a reduced gradient to its place and free it."""
-        if not self._flat:
-            self._flat = [_zeros(self._optimizer, number) for number in range(len(self._optimizer.bit16_groups))]
-        gradient = self._optimizer.get_gradient_for_reduction(parameter)
-        start, at, count = self._places[self._optimizer.get_param_id(parameter)]
-        self._flat[group].narrow(0, at, count).copy_(gradient.reshape(-1).narrow(0, start, count))
-        if gradient.is_cuda and gradient.numel() > self._optimizer.reduce_bucket_size:
+        place, gradient = self._place_and_gradient(parameter, group)
+        place.copy_(gradient)
+        if gradient.is_cuda and parameter.numel() > self._optimizer.reduce_bucket_size:
             gradient.record_stream(torch.cuda.current_stream())  # reduced outside of the buckets, on another stream
         self._optimizer.clear_grad_attribute(parameter)
+
+    def collect(self, parameter: torch.nn.Parameter, group: int) -> None:
+        """Take a gradient that needs no reduction; many are written in one kernel.
+
+        One by one the decoder's twelve a layer keep Python so busy that an H100 waits for it, some 10 ms a step.
+        """
+        self._waiting.append(self._place_and_gradient(parameter, group))
+        self._numbers += parameter.numel()
+        self._optimizer.clear_grad_attribute(parameter)
+        if self._numbers >= TOGETHER:
+            self._write()
 
     def norm(self, norm_type: int = 2) -> torch.Tensor:
         """Norm of the gradients of all ranks, float32 [], NaN or infinite if one of them is."""
@@ -70,7 +81,22 @@ class FlatGradients:
         excess = ((self._optimizer._global_grad_norm + 1e-6) / limit).clamp(min=1.0).reshape(1)
         return flat * (1.0 / excess)
 
+    def _place_and_gradient(self, parameter: torch.nn.Parameter, group: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where this rank's share of a gradient belongs, and the share, both [count]."""
+        if not self._flat:
+            self._flat = [_zeros(self._optimizer, number) for number in range(len(self._optimizer.bit16_groups))]
+        gradient = self._optimizer.get_gradient_for_reduction(parameter)
+        start, at, count = self._places[self._optimizer.get_param_id(parameter)]
+        return self._flat[group].narrow(0, at, count), gradient.reshape(-1).narrow(0, start, count)
+
+    def _write(self) -> None:
+        if self._waiting:
+            places, gradients = zip(*self._waiting, strict=True)
+            torch._foreach_copy_(places, gradients)
+        self._waiting, self._numbers = [], 0
+
     def _finished(self, *_: Any, param_group_idx: int, **__: Any) -> torch.Tensor:
+        self._write()
         if not self._flat:  # no parameter of any group had a gradient
             return _zeros(self._optimizer, param_group_idx)
         finished = self._flat[param_group_idx]
