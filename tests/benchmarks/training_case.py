@@ -187,17 +187,3 @@ class Bench:
         gc.collect()
         torch.cuda.empty_cache()
         torch._dynamo.reset()
-
-
-def matmul_ceiling(device: torch.device, size: int = 8192) -> float:
-    """Dense bf16 FLOP/s of a large product on random data."""
-    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(5):
-        left @ right
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    for _ in range(30):
-        left @ right
-    end.record()
-    torch.cuda.synchronize()
-    return 30 * 2 * size**3 / (begin.elapsed_time(end) / 1e3)
