@@ -73,6 +73,11 @@ class StageSettings(Strict):
         default="torch",
         description="fa3: FlashAttention 3; needs the package flash_attn_3 (PyTorch's package index) and a Hopper GPU",
     )
+    fused_mlp: Literal["off", "quack"] = Field(
+        default="off",
+        description="quack: SigLIP's GELU and its gradient inside the matrix products; needs the package "
+        "quack-kernels (`aerie[hopper]`) and a Hopper GPU",
+    )
     loss_reduction: Literal["sqrt", "token", "sample"] = "sqrt"
     checkpoint_every: int = Field(default=100, ge=1, description="optimizer steps")
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -91,6 +96,15 @@ class StageSettings(Strict):
             raise ValueError(
                 f"float8: {self.float8} needs zero_stage 2 or lower: every layer would keep its gathered weights until "
                 "the backward pass"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fused_mlp_fits(self) -> "StageSettings":
+        if self.fused_mlp != "off" and (self.precision != "bf16" or self.zero_stage == 3):
+            raise ValueError(
+                f"fused_mlp: {self.fused_mlp} needs precision: bf16 and zero_stage 2 or lower (it reads the weights of "
+                "layers that it doesn't call, which ZeRO-3 would not have gathered)"
             )
         return self
 

@@ -169,7 +169,8 @@ def _speed(
 ) -> Speed | None:
     if stage.precision == "fp32":
         return None
-    measured = efficiency(network.settings.preset, stage.trainable, stage.flash_attention)
+    kernels = {f"flash_attention: {stage.flash_attention}", f"fused_mlp: {stage.fused_mlp}"}
+    measured = efficiency(network.settings.preset, stage.trainable, kernels)
     rate = measured.mfu * placement.gpu.matmul_flops / flops.total
     gpu_hours = None if samples is None else samples * stage.epochs / rate / 3600
     hours = None if gpu_hours is None else gpu_hours / placement.gpus

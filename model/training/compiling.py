@@ -25,7 +25,7 @@ def compile_layers(model: VisionLanguageModel, recomputed: Mapping[str, float]) 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # layers share their code
     for name, layers in repeated_layers(model).items():
         # one object: layers share what it compiles
-        backend = partial(_inductor, 1.0 - recomputed[name], turn_gradients=name == "siglip")
+        backend = partial(_inductor, 1.0 - recomputed[name], siglip=name == "siglip")
         for layer in layers:
             layer.compile(backend=backend, dynamic=True)
 
@@ -36,12 +36,16 @@ def mark_caches(mark: str) -> None:
         torch.compiler.config.cache_key_tag += f" {mark}"
 
 
-def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any], *, turn_gradients: bool) -> Any:
-    """Inductor, keeping `budget` of the activations that it would keep by itself."""
+def _inductor(budget: float, graph: torch.fx.GraphModule, inputs: list[Any], *, siglip: bool) -> Any:
+    """Inductor, keeping `budget` of the activations that it would keep by itself.
+
+    SigLIP's own operators (`joint_attention`, `gelu_mlp`) tell their FLOPs, so there they are weighed like torch's;
+    by default the compiler takes operators that it doesn't know for free to repeat.
+    """
     from torch._inductor.compile_fx import compile_fx
 
     from model.training.inductor import TurnedWeightGradients
 
-    passes = {"post_grad_custom_post_pass": TurnedWeightGradients()} if turn_gradients else {}
-    with functorch.patch(activation_memory_budget=budget):
+    passes = {"post_grad_custom_post_pass": TurnedWeightGradients()} if siglip else {}
+    with functorch.patch(activation_memory_budget=budget, is_non_builtin_to_include=siglip):
         return compile_fx(graph, inputs, config_patches=passes)

@@ -8,22 +8,20 @@ import torch
 
 from data.errors import AerieError
 from model.training.compiling import mark_caches
+from model.training.hopper import need_hopper
 
-HOPPER = (9, 0)
-WITHOUT = "or set the stage's flash_attention to torch"
+WITHOUT = "set the stage's flash_attention to torch"
 
 
 def use_flash_attention_3() -> None:
     """Switch this process to FlashAttention 3; `AerieError` where GPU or package don't allow it."""
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != HOPPER:
-        found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-        raise AerieError(f"flash_attention: fa3 needs a Hopper GPU (H100, H200), found: {found}; {WITHOUT[3:]}")
+    need_hopper("flash_attention: fa3", WITHOUT)
     try:
         torch.nn.attention.activate_flash_attention_impl("FA3")
     except (ImportError, RuntimeError, ValueError) as error:
         raise AerieError(
             f"flash_attention: fa3 needs the package flash_attn_3 from PyTorch's package index ({error}); install it "
-            f"{WITHOUT}"
+            f"or {WITHOUT}"
         ) from error
     torch.backends.cuda.enable_cudnn_sdp(False)  # torch would ask cuDNN first, whose backward pass is slower
     # Graphs name the attention that they were traced with, but their caches' keys don't.

@@ -56,7 +56,7 @@ class FlatGradients:
     def collect(self, parameter: torch.nn.Parameter, group: int) -> None:
         """Take a gradient that needs no reduction; many are written in one kernel.
 
-        One by one the decoder's twelve a layer keep Python so busy that an H100 waits for it, some 10 ms a step.
+        One by one they are 733 small copies for Eagle2-1B, before which an H100 under a profiler waits for Python.
         """
         self._waiting.append(self._place_and_gradient(parameter, group))
         self._numbers += parameter.numel()

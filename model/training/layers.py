@@ -8,7 +8,9 @@ from model.training.activations import checkpoint_activations
 from model.training.compiling import compile_layers
 from model.training.flash_attention import use_flash_attention_3
 from model.training.float8 import use_float8
+from model.training.hopper import need_hopper, need_package
 from model.vision.channels_last import fast_blocks, fast_patches
+from model.vision.fused_mlp import fuse_mlps, share_beyond_gelu
 from model.vision.joint_attention import join_projections
 from model.vlm import VisionLanguageModel
 
@@ -26,6 +28,10 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
         use_flash_attention_3()
         if settings.zero_stage < 3:  # it reads weights of modules that it doesn't call
             join_projections(model.vision)
+    if settings.fused_mlp == "quack":
+        _fuse_mlps(model)
+        if compiled:
+            shares["siglip"] = share_beyond_gelu(shares["siglip"], model.settings.siglip)
     if settings.float8 != "off":
         use_float8(model, settings.float8)
     if device.type == "cuda":
@@ -38,3 +44,10 @@ def prepare_layers(model: VisionLanguageModel, settings: StageSettings, device: 
         compile_layers(model, shares)
     else:
         checkpoint_activations(model, shares)
+
+
+def _fuse_mlps(model: VisionLanguageModel) -> None:
+    setting, otherwise = "fused_mlp: quack", "set the stage's fused_mlp to off"
+    need_hopper(setting, otherwise)
+    need_package(setting, "quack", "the package quack-kernels (pip install 'aerie[hopper]')", otherwise)
+    fuse_mlps(model.vision, model.settings.siglip)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import register_flop_formula
 from transformers.models.siglip.modeling_siglip import SiglipAttention
 
 
@@ -48,6 +49,13 @@ def _(
     gradient: torch.Tensor, joint: torch.Tensor, output: torch.Tensor, sums: torch.Tensor, scale: float
 ) -> torch.Tensor:
     return torch.empty_like(joint, memory_format=torch.contiguous_format)
+
+
+@register_flop_formula(torch.ops.aerie.joint_attention)
+def _(joint: Any, *_: Any, out_shape: Any = None) -> int:
+    """Two products of every token with every other; without it torch's compiler takes attention for free to repeat."""
+    tiles, tokens, _three, heads, width = joint
+    return 4 * tiles * heads * tokens**2 * width
 
 
 def _keep(ctx: Any, inputs: tuple[torch.Tensor, float], output: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -78,7 +78,14 @@ def test_shared_memory_is_large_and_fits_into_the_memory_limit(overlay, pod, con
 def test_caches_and_temporary_files_have_a_place(container):
     values = {variable["name"]: variable.get("value", "") for variable in container["env"]}
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
-    for name in ("HOME", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH"):
+    for name in (
+        "HOME",
+        "XDG_CACHE_HOME",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "QUACK_CACHE_DIR",
+        "CUDA_CACHE_PATH",
+    ):
         assert any(values[name].startswith(mount) for mount in mounts), name
     assert container["workingDir"] in mounts
 

@@ -62,12 +62,21 @@ def test_time_follows_from_flops_and_the_measured_share_of_a_product():
     assert found.stages["stage_1"].speed.efficiency.origin == "not measured; as eagle2-9b"
 
 
-def test_figures_with_flash_attention_3_count_only_for_stages_that_have_it():
-    everything = ("connector", "vision", "language")
-    assert efficiency("eagle2-9b", everything).flash_attention == "torch"
-    assert efficiency("eagle2-9b", everything, "fa3").mfu > efficiency("eagle2-9b", everything).mfu
-    assert efficiency("eagle2-2b", everything, "fa3").mfu > efficiency("eagle2-2b", everything).mfu
-    assert efficiency("eagle2-32b", everything, "fa3").origin == "not measured; as eagle2-1b"
+def test_figures_with_faster_kernels_count_only_for_stages_that_have_them():
+    everything, fa3, quack = ("connector", "vision", "language"), "flash_attention: fa3", "fused_mlp: quack"
+    assert efficiency("eagle2-9b", everything).kernels == frozenset()
+    for name in ("eagle2-1b", "eagle2-2b", "eagle2-9b"):
+        plain, fast, faster = (efficiency(name, everything, kernels) for kernels in ((), (fa3,), (fa3, quack)))
+        assert plain.mfu < fast.mfu < faster.mfu
+        assert efficiency(name, everything, (quack,)) == plain, "never measured without FlashAttention 3"
+    assert efficiency("eagle2-32b", everything, (fa3,)).origin == "not measured; as eagle2-1b"
+
+
+def test_a_stages_kernels_reach_its_plan():
+    made = recipe()
+    fast = made.stages["stage_2"].model_copy(update={"flash_attention": "fa3", "fused_mlp": "quack"})
+    found = planned(made.model_copy(update={"stages": {**made.stages, "stage_2": fast}}))
+    assert found.stages["stage_2"].speed.efficiency.origin.endswith("FA3, QuACK")
 
 
 def test_more_gpus_make_more_pods_and_fewer_packs_each():
