@@ -3,6 +3,7 @@
 #   BASE_IMAGE  Debian 12 or python:3.11, as NAME@sha256:DIGEST (an image of this machine, local/..., needs no digest)
 #   ENGINE      docker, podman or buildah [default: the first that works]
 #   IMAGES      which of them [default: all]
+#   EXTRAS      of pyproject.toml for the images that train, e.g. "fp8 hopper" [default: none]
 #   SOURCE      address of the sources, for a label [default: Git's origin, without a user's name]
 # Lent to the build as secrets, which no layer keeps: the certificate authorities in SSL_CERT_FILE, for a proxy that
 # signs anew, and the configuration of pip in PIP_CONFIG_FILE and of uv in UV_CONFIG_FILE, for an index of your own.
@@ -42,10 +43,13 @@ esac
 ENGINE=$(engine)
 
 build() { # NAME DOCKERFILE TARGET
+    options=
+    if [ "$2" = train ]; then for extra in ${EXTRAS:-}; do options="$options --extra $extra"; done; fi
     set -- --file "containers/$2.Dockerfile" --tag "localhost/aerie-python-$1" --target "$3" \
         --network host --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg UV_VERSION="$UV_VERSION" \
         --build-arg VERSION="$VERSION" --build-arg REVISION="$REVISION" --build-arg SOURCE="$SOURCE" \
         --build-arg CREATED="$CREATED"
+    if [ -n "$options" ]; then set -- "$@" --build-arg OPTIONS="$options"; fi
     for secret in "ca=${SSL_CERT_FILE:-}" "pip=${PIP_CONFIG_FILE:-}" "uv=${UV_CONFIG_FILE:-}"; do
         if [ -s "${secret#*=}" ]; then set -- "$@" --secret "id=${secret%%=*},src=${secret#*=}"; fi
     done

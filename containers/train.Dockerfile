@@ -37,6 +37,8 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
 
 # Every version comes from the lock; the extras say which of them this image needs.
 FROM torch AS packages
+# Further extras: kernels that a recipe may ask for (EXTRAS in build.sh).
+ARG OPTIONS
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
     --mount=type=bind,source=pyproject.toml,target=/build/pyproject.toml \
@@ -44,7 +46,7 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock \
-    --requirements /build/pyproject.toml --extra train \
+    --requirements /build/pyproject.toml --extra train ${OPTIONS} \
  && useradd --uid 10001 --create-home aerie
 
 # A change of our code makes only this small layer anew.
@@ -70,6 +72,7 @@ LABEL org.opencontainers.image.title="aerie-python-train" \
 
 # Where there is no cluster, a stage trains in its own KFP task and so needs both.
 FROM packages AS local-packages
+ARG OPTIONS
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
     --mount=type=bind,source=pyproject.toml,target=/build/pyproject.toml \
@@ -77,7 +80,8 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock \
-    --requirements /build/pyproject.toml --extra demo --extra train --extra workflow
+    --requirements /build/pyproject.toml --extra demo --extra train --extra workflow \
+    ${OPTIONS}
 
 FROM local-packages AS local
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools --mount=type=bind,target=/build,rw \

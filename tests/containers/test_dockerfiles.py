@@ -116,9 +116,19 @@ def test_the_trainjobs_image_is_built_without_the_workflow_and_the_launcher_with
     assert "rm -r /build/components /build/pipelines" in install
 
 
+def test_images_that_train_take_further_extras():
+    taking = {(path.name, name) for path in FILES for name in stages(path) if "${OPTIONS}" in installs(path.name, name)}
+    assert taking == {("train.Dockerfile", "packages"), ("train.Dockerfile", "local-packages")}
+    for file, stage in taking:
+        assert ("ARG", "OPTIONS") in stages(ROOT / "containers" / file)[stage]
+
+
+def installs(file, stage):
+    return " ".join(arguments for name, arguments in stages(ROOT / "containers" / file)[stage] if name == "RUN")
+
+
 def extras(file, stage):
-    (install,) = [arguments for name, arguments in stages(ROOT / "containers" / file)[stage] if name == "RUN"]
-    return set(re.findall(r"--extra (\S+)", install))
+    return set(re.findall(r"--extra (\S+)", installs(file, stage)))
 
 
 def test_the_tags_carry_the_projects_version():
