@@ -72,7 +72,6 @@ LABEL org.opencontainers.image.title="aerie-python-train" \
 
 # Where there is no cluster, a stage trains in its own KFP task and so needs both.
 FROM packages AS local-packages
-ARG OPTIONS
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements.lock,target=/build/requirements.lock \
     --mount=type=bind,source=pyproject.toml,target=/build/pyproject.toml \
@@ -80,8 +79,7 @@ RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/tools/bin/uv pip install --python /opt/aerie --constraint /build/requirements.lock \
-    --requirements /build/pyproject.toml --extra demo --extra train --extra workflow \
-    ${OPTIONS}
+    --requirements /build/pyproject.toml --extra demo --extra train --extra workflow
 
 FROM local-packages AS local
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools --mount=type=bind,target=/build,rw \

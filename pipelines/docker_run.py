@@ -14,7 +14,8 @@ USER = 10001  # the images' user
 STAGE_IMAGE = "localhost/aerie-python-train:0.1.0-local"
 PASSED_ON = (
     *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"),
-    *("OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "WANDB_API_KEY", "WANDB_MODE"),  # numpy's kernels: the last digits
+    "OPENBLAS_CORETYPE",  # which kernels numpy takes: with others the last digits are not those of plain processes
+    *("OMP_NUM_THREADS", "WANDB_API_KEY", "WANDB_MODE"),
     *("MODEL_REGISTRY_URL", "MODEL_REGISTRY_TOKEN", "AERIE_ENDPOINT_API_KEY", "AERIE_GIT_SHA"),
 )
 LABEL = {"aerie.dev/process": uuid.uuid4().hex}  # of the containers that this process starts

@@ -10,22 +10,17 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
-Tensors = tuple[torch.Tensor, torch.Tensor]
+Two = tuple[Tensor, Tensor]
+Three = tuple[Tensor, Tensor, Tensor]
 TANH = "gelu_tanh_approx"
 
 
 @torch.library.custom_op("aerie::gelu_mlp", mutates_args=(), device_types="cuda")
-def gelu_mlp(
-    tokens: torch.Tensor,
-    up: torch.Tensor,
-    up_bias: torch.Tensor,
-    down: torch.Tensor,
-    down_bias: torch.Tensor,
-    keep: bool,
-) -> Tensors:
+def gelu_mlp(tokens: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, keep: bool) -> Two:
     """[T, D] in bfloat16 through up [F, D], GELU and down [D, F]: output [T, D] and GELU's input [T, F].
 
     GELU's input is empty without `keep`, which a backward pass needs.
@@ -39,35 +34,19 @@ def gelu_mlp(
 
 
 @gelu_mlp.register_kernel("cpu")
-def _(
-    tokens: torch.Tensor,
-    up: torch.Tensor,
-    up_bias: torch.Tensor,
-    down: torch.Tensor,
-    down_bias: torch.Tensor,
-    keep: bool,
-) -> Tensors:
+def _(tokens: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, keep: bool) -> Two:
     given = F.linear(tokens, up, up_bias)
     return F.linear(F.gelu(given, approximate="tanh"), down, down_bias), given if keep else tokens.new_empty(0)
 
 
 @gelu_mlp.register_fake
-def _(
-    tokens: torch.Tensor,
-    up: torch.Tensor,
-    up_bias: torch.Tensor,
-    down: torch.Tensor,
-    down_bias: torch.Tensor,
-    keep: bool,
-) -> Tensors:
+def _(tokens: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, keep: bool) -> Two:
     given = tokens.new_empty(len(tokens), len(up)) if keep else tokens.new_empty(0)
     return torch.empty_like(tokens), given
 
 
 @torch.library.custom_op("aerie::gelu_gradient", mutates_args=(), device_types="cuda")
-def gelu_gradient(
-    gradient: torch.Tensor, down: torch.Tensor, given: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def gelu_gradient(gradient: Tensor, down: Tensor, given: Tensor) -> Three:
     """From the output's gradient [T, D] and GELU's input [T, F]: that input's gradient, GELU's output, both [T, F].
 
     And the input's gradient summed over tokens, float32 [F], which is that of the first bias.
@@ -79,27 +58,23 @@ def gelu_gradient(
 
 
 @gelu_gradient.register_kernel("cpu")
-def _(
-    gradient: torch.Tensor, down: torch.Tensor, given: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _(gradient: Tensor, down: Tensor, given: Tensor) -> Three:
     made = torch.ops.aten.gelu_backward(gradient @ down, given, approximate="tanh")
     return made, F.gelu(given, approximate="tanh"), made.sum(0, dtype=torch.float32)
 
 
 @gelu_gradient.register_fake
-def _(
-    gradient: torch.Tensor, down: torch.Tensor, given: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _(gradient: Tensor, down: Tensor, given: Tensor) -> Three:
     return torch.empty_like(given), torch.empty_like(given), given.new_empty(given.shape[1], dtype=torch.float32)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Two) -> None:
     tokens, up, _, down, _, _ = inputs
     ctx.save_for_backward(tokens, up, down, output[1])
     ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx: Any, gradient: torch.Tensor, _: Any) -> tuple[torch.Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     tokens, up, down, given = ctx.saved_tensors
     gradient = gradient.contiguous()
     of_given, after, of_bias = gelu_gradient(gradient, down, given)

@@ -106,7 +106,7 @@ def kernels(bench: Bench, top: int = 32) -> str:
     return "\n".join([f"{total:9.2f} ms in all", *lines])
 
 
-def kernels_of(options: argparse.Namespace) -> dict[str, str]:
+def asked_settings(options: argparse.Namespace) -> dict[str, str]:
     """Settings of a stage for the kernels that the command line asks for."""
     asked = {"flash_attention": "fa3"} if options.fa3 else {}
     return asked | ({"fused_mlp": "quack"} if options.quack else {})
@@ -134,7 +134,7 @@ def main() -> int:
     failed = False
     for name in options.only or CASES:
         try:
-            case = replace(CASES[name], stage=CASES[name].stage | kernels_of(options))
+            case = replace(CASES[name], stage=CASES[name].stage | asked_settings(options))
             report["cases"].append(measured(case, device, options.profile and lead))
             compare(report["cases"], CASES[name].vs)
             if lead:

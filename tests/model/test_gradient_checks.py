@@ -9,6 +9,7 @@ from model.inputs.merge import merge
 from model.loss import token_weights
 from model.recipe import StageSettings
 from model.training import engine as engines
+from model.training import flat_gradients
 from model.training.engine import TrainingEngine
 from model.training.freezing import freeze
 from model.vlm import PackTensors, build_model
@@ -52,8 +53,10 @@ def test_norms_clipping_and_skipped_steps_are_deepspeeds(
     assert min(expected[::2]) > 0.01, "the clipping has something to scale"
 
 
+@pytest.mark.parametrize("together", [1, 5000, flat_gradients.TOGETHER], ids=["each", "some", "all"])
 @pytest.mark.parametrize("zero", [1, 2])
-def test_in_float32_the_weights_are_deepspeeds(tiny_settings, encoded, alone, monkeypatch, zero):
+def test_in_float32_the_weights_are_deepspeeds(tiny_settings, encoded, alone, monkeypatch, zero, together):
+    monkeypatch.setattr(flat_gradients, "TOGETHER", together)
     how = {"zero_stage": zero, "precision": "fp32", "grad_clip": 0.01}
     norms, after = trained(tiny_settings, encoded, alone, **how)
     for name in OURS:
